@@ -1,0 +1,1 @@
+//! Benches live beside this file as `[[bench]]` targets; results are in RESULTS.md.

@@ -1,0 +1,41 @@
+//! Cutter: from a moment to a clip file.
+
+mod clip;
+
+use async_trait::async_trait;
+pub use clip::{Clip, ClipState, Profile, Span, clip_id};
+use futures::channel::mpsc;
+
+use crate::fusion::Moment;
+use crate::sink::Delivery;
+use crate::{CameraId, Result};
+
+/// Where a cutter puts clips' transitions; bounded.
+pub type Deliveries = mpsc::Sender<Delivery>;
+
+/// Makes the clips of one camera of one stream.
+///
+/// # Contract
+/// - `moment` is told every transition in order and returns soon: `provisional` keeps the recording from being
+///   trimmed, `open` may prepare, `closed` asks for the file, `dropped` lets go. The clip's own transitions
+///   (`pending`, then `ready` or `failed`) go to `out`.
+/// - A `closed` moment may be told again after a restart; a clip whose file is there and verified is
+///   reported `ready` again and not cut again.
+/// - A file under its final name is whole and verified.
+#[async_trait]
+pub trait Cutter: Send + Sync {
+    /// The camera.
+    fn camera(&self) -> &CameraId;
+
+    /// Takes up a moment's transition.
+    ///
+    /// # Errors
+    /// Where no clip of the moment can be made at all.
+    async fn moment(&self, moment: &Moment, out: &Deliveries) -> Result<()>;
+
+    /// No more media will come: finishes what is pending, then returns.
+    ///
+    /// # Errors
+    /// Where pending clips could not be finished.
+    async fn finish(&self) -> Result<()>;
+}

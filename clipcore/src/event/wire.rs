@@ -1,0 +1,195 @@
+//! CloudEvents 1.0 JSON, and the short form that a `curl` can type.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{AnyEvent, Incoming, Kinds};
+use crate::ids::shorten;
+use crate::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
+
+/// Ids, sources and kinds longer than this are refused.
+const MAX_TEXT: usize = 512;
+
+/// The members of an event as they stand in JSON; unknown members are ignored, as CloudEvents asks.
+#[derive(Debug, Deserialize)]
+pub(super) struct Envelope {
+    specversion: Option<String>,
+    id: Option<IdText>,
+    source: Option<String>,
+    r#type: Option<String>,
+    subject: Option<String>,
+    stream: Option<String>,
+    time: Option<WallTime>,
+    at: Option<Seconds>,
+    camera: Option<CameraId>,
+    traceparent: Option<String>,
+    #[serde(default)]
+    data: Value,
+}
+
+/// CloudEvents says string; producers send numbers too.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum IdText {
+    Text(String),
+    Number(i64),
+}
+
+/// CloudEvents extensions are strings; the short form has a number.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+impl Seconds {
+    fn timestamp(self) -> Result<Timestamp> {
+        let secs = match self {
+            Self::Number(n) => n,
+            Self::Text(s) => s.parse().map_err(|_| {
+                Error::invalid(format!("\"at\" is {:?}, not a number of seconds", shorten(&s)))
+            })?,
+        };
+        Timestamp::try_from_secs_f64(secs)
+    }
+}
+
+impl Envelope {
+    pub(super) fn into_incoming(self, kinds: &Kinds) -> Result<Incoming> {
+        if let Some(version) = self.specversion.as_deref().filter(|v| *v != "1.0") {
+            return Err(Error::invalid(format!("CloudEvents {:?} is not supported", shorten(version)))
+                .with_hint("send specversion 1.0"));
+        }
+        let kind = self.r#type.filter(|t| !t.is_empty()).ok_or_else(|| {
+            Error::invalid("the event has no \"type\"").with_hint("add it, for example \"chat.message\"")
+        })?;
+        let id = self.id.map(|id| match id {
+            IdText::Text(text) => text,
+            IdText::Number(n) => n.to_string(),
+        });
+        for (name, text) in [("type", Some(&kind)), ("id", id.as_ref()), ("source", self.source.as_ref())] {
+            if text.is_some_and(|t| t.len() > MAX_TEXT) {
+                return Err(Error::invalid(format!("\"{name}\" is longer than {MAX_TEXT} bytes")));
+            }
+        }
+        let stream = self.stream.or(self.subject).map(StreamId::new).transpose()?;
+        Ok(Incoming {
+            kinds: kinds.clone(),
+            kind,
+            data: self.data,
+            id: id.filter(|id| !id.is_empty()),
+            source: self.source,
+            stream,
+            camera: self.camera,
+            at: self.at.map(Seconds::timestamp).transpose()?,
+            time: self.time,
+            trace: self.traceparent,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Canonical<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'a str,
+    r#type: &'a str,
+    subject: &'a StreamId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<WallTime>,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    camera: Option<&'a CameraId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: Value,
+}
+
+impl AnyEvent {
+    /// The canonical form: CloudEvents 1.0 JSON on one line, without the line end.
+    ///
+    /// # Errors
+    /// `Unsupported` for payloads that have no wire form (sound, pictures).
+    pub fn to_json(&self) -> Result<String> {
+        let data = self.data_json().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, format!("{} events are never written", self.kind()))
+        })??;
+        let header = self.header();
+        Ok(serde_json::to_string(&Canonical {
+            specversion: "1.0",
+            id: &header.id,
+            source: &header.source,
+            r#type: self.kind(),
+            subject: &header.stream,
+            time: header.time,
+            at: header.at.as_secs_f64().to_string(),
+            camera: header.camera.as_ref(),
+            traceparent: header.trace.as_deref(),
+            data,
+        })?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ChatMessage, Kinds, Unknown};
+    use super::*;
+
+    fn parse(json: &str) -> Result<AnyEvent> {
+        Kinds::builtin().parse(json.as_bytes())?.resolve(&mut |_| None)
+    }
+
+    #[test]
+    fn short_and_canonical_forms_say_the_same() {
+        let short =
+            parse(r#"{"type":"chat.message","stream":"s1","id":"a","at":12.345,"data":{"user":"u"}}"#)
+                .unwrap();
+        let canonical = short.to_json().unwrap();
+        let back = parse(&canonical).unwrap();
+        assert_eq!(back.header(), short.header());
+        assert_eq!(back.payload::<ChatMessage>(), short.payload::<ChatMessage>());
+        assert_eq!(back.to_json().unwrap(), canonical);
+    }
+
+    #[test]
+    fn a_missing_id_is_derived_from_content() {
+        let json = r#"{"type":"marker","stream":"s1","at":1,"data":{}}"#;
+        let (a, b) = (parse(json).unwrap(), parse(json).unwrap());
+        assert_eq!(a.header().id, b.header().id);
+        let other = parse(r#"{"type":"marker","stream":"s1","at":2,"data":{}}"#).unwrap();
+        assert_ne!(a.header().id, other.header().id);
+    }
+
+    #[test]
+    fn older_names_are_taken() {
+        let event = parse(r#"{"type":"chat_spike","stream":"s","at":1,"data":{"rate":9}}"#).unwrap();
+        assert_eq!(event.kind(), "chat.spike");
+    }
+
+    #[test]
+    fn unknown_kinds_are_kept_whole() {
+        let event = parse(r#"{"type":"x.y","stream":"s","at":1,"data":{"deep":[1,2]}}"#).unwrap();
+        assert_eq!(event.payload::<Unknown>().unwrap().data, serde_json::json!({"deep": [1, 2]}));
+        assert!(event.to_json().unwrap().contains(r#""data":{"deep":[1,2]}"#));
+    }
+
+    #[test]
+    fn messages_name_what_is_wrong() {
+        for (json, says) in [
+            ("nonsense", "this is not an event"),
+            (r#"{"stream":"s","at":1}"#, "no \"type\""),
+            (r#"{"type":"marker","at":1,"data":{}}"#, "names no stream"),
+            (r#"{"type":"marker","stream":"s","data":{}}"#, "neither \"at\" nor \"time\""),
+            (r#"{"type":"marker","stream":"../s","at":1,"data":{}}"#, "is not a stream id"),
+            (r#"{"type":"marker","stream":"s","at":"soon","data":{}}"#, "not a number of seconds"),
+            (r#"{"type":"marker","stream":"s","at":1e300,"data":{}}"#, "is not a time in seconds"),
+            (r#"{"type":"chat.message","stream":"s","at":1,"data":{"user":7}}"#, "chat.message event is not"),
+            (r#"{"type":"marker","stream":"s","time":"noon","data":{}}"#, "RFC 3339"),
+            (r#"{"specversion":"0.3","type":"marker","stream":"s","at":1,"data":{}}"#, "CloudEvents \"0.3\""),
+        ] {
+            let err = parse(json).unwrap_err().to_string();
+            assert!(err.contains(says), "{json} gave {err:?}, which lacks {says:?}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! clipcore turns a live stream into clips, seconds after the moment happens.
+//!
+//! ```text
+//! Source ──events──▶ EventLog ──▶ Detector ──signals──▶ Fusion ──moments──▶ Cutter ──clips──▶ ClipSink
+//!   │                                ▲                                        ▲
+//!   └──media──▶ Recorder ────────────┴──────────── rolling segments ──────────┘
+//! ```
+//!
+//! One folder a role: [`event`], [`source`], [`log`], [`recorder`], [`detector`], [`fusion`], [`cutter`], [`sink`];
+//! [`engine`] is the synchronous heart, [`pipeline`] wires everything.
+
+pub mod config;
+mod consent;
+pub mod cutter;
+pub mod detector;
+pub mod engine;
+mod error;
+pub mod event;
+pub mod fusion;
+mod ids;
+pub mod log;
+pub mod sink;
+#[cfg(feature = "runtime")]
+pub mod source;
+mod time;
+
+pub use consent::Consent;
+pub use error::{Error, ErrorKind, Result};
+pub use ids::{CameraId, StreamId, hex, stable_id};
+pub use time::{Timestamp, WallTime};

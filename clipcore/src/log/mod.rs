@@ -1,0 +1,89 @@
+//! The event log: a partitioned, replayable, append-only sequence of records.
+//!
+//! Streams hash to partitions; a partition keeps the order of appends. Pixels and PCM never enter a log.
+
+mod record;
+
+use async_trait::async_trait;
+pub use record::{Late, Receipt, Record};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Result, StreamId};
+
+/// Where a record stands in its partition. Offsets rise by at least one from record to record.
+pub type Offset = u64;
+
+/// What a stateful consumer has reached: written in one step, so that state and offset never disagree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The first offset that `state` has not seen.
+    pub next: Offset,
+    /// The consumer's state.
+    pub state: Value,
+}
+
+/// The right to consume a partition. A later owner's token is larger; a checkpoint with a smaller one fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The partition.
+    pub partition: u32,
+    /// The fencing token.
+    pub token: u64,
+}
+
+/// A partitioned, replayable log.
+///
+/// # Contract
+/// - `append` returns after the records are durable; what it acknowledged is read back, in order, once.
+/// - Appending is safe from many tasks at once; the records of one call stay together and in order.
+/// - `read` gives records from `from` on, oldest first, at most `max`; an empty answer means the end *now*.
+/// - `acquire` revokes earlier leases of the partition: their checkpoints fail with `Conflict`.
+/// - A torn or corrupt tail (a crash during append) is cut off when the log is opened; corruption in
+///   the middle is an error that names file and offset.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// How many partitions there are; constant.
+    fn partitions(&self) -> u32;
+
+    /// Appends records; gives the offset of the first one.
+    ///
+    /// # Errors
+    /// `DiskFull`, `Io`, or `Unavailable`: none of the records counts as appended.
+    async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset>;
+
+    /// Reads up to `max` records from `from` on. An offset that was trimmed away reads from the oldest kept.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io` or `Unavailable`.
+    async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>>;
+
+    /// Takes over a partition.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease>;
+
+    /// Stores `(state, offset)` of a consumer in one step.
+    ///
+    /// # Errors
+    /// `Conflict` where the lease is stale.
+    async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()>;
+
+    /// The consumer's last checkpoint.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io` or `Unavailable`.
+    async fn last_checkpoint(&self, partition: u32, consumer: &str) -> Result<Option<Checkpoint>>;
+
+    /// Drops whole segments that lie before `before`; may keep more.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    async fn trim(&self, partition: u32, before: Offset) -> Result<()>;
+}
+
+/// The partition that a stream hashes to.
+pub fn partition_of(stream: &StreamId, partitions: u32) -> u32 {
+    crc32fast::hash(stream.as_str().as_bytes()) % partitions.max(1)
+}

@@ -1,0 +1,121 @@
+//! Sinks: where moments and clips go.
+//!
+//! # For implementors
+//! Implement [`ClipSink`], then run [`conformance::sink`](crate::conformance) on it. Retry, time-out and
+//! dead letter are layers around any sink, not the sink's own business.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::cutter::Clip;
+use crate::fusion::Moment;
+use crate::log::Receipt;
+use crate::{Result, StreamId};
+
+/// Something to deliver.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// A moment's transition.
+    Moment(Moment),
+    /// A clip's transition; `file` is where the finished clip lies, where it is finished.
+    Clip {
+        /// The clip.
+        clip: Clip,
+        /// The finished file, absolute.
+        file: Option<PathBuf>,
+    },
+}
+
+impl Delivery {
+    /// Id of the moment or clip.
+    pub fn item(&self) -> &Arc<str> {
+        match self {
+            Self::Moment(m) => &m.id,
+            Self::Clip { clip, .. } => &clip.id,
+        }
+    }
+
+    /// What tells transitions of one item apart: a moment's `rev`, a clip's state.
+    pub fn rev(&self) -> u32 {
+        match self {
+            Self::Moment(m) => m.rev,
+            Self::Clip { clip, .. } => clip.state as u32,
+        }
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> &StreamId {
+        match self {
+            Self::Moment(m) => &m.stream,
+            Self::Clip { clip, .. } => &clip.stream,
+        }
+    }
+
+    /// The receipt that says `sink` took it.
+    pub fn receipt(&self, sink: &str) -> Receipt {
+        Receipt {
+            item: self.item().clone(),
+            rev: self.rev(),
+            stream: self.stream().clone(),
+            sink: sink.into(),
+            location: None,
+            duplicate: false,
+        }
+    }
+}
+
+/// Delivers moments and clips.
+///
+/// # Contract
+/// - `deliver` is idempotent by `(item, rev)`: a second call has no second effect and says `duplicate`.
+/// - An error says through [`Error::is_retryable`](crate::Error::is_retryable) whether trying again can help.
+/// - Calls come in order for one stream, and from several tasks for several streams.
+///
+/// # Cancel safety
+/// A `deliver` that is dropped half-way may be repeated.
+#[async_trait]
+pub trait ClipSink: Send + Sync {
+    /// Its name in receipts and metrics.
+    fn name(&self) -> &str;
+
+    /// Called once before the first delivery: can it work at all?
+    ///
+    /// # Errors
+    /// That name what is missing and what to do.
+    async fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Delivers one item.
+    ///
+    /// # Errors
+    /// Retryable or permanent; the item is not delivered.
+    async fn deliver(&self, item: &Delivery) -> Result<Receipt>;
+
+    /// Called once after the last delivery: everything accepted is on its way or durable.
+    ///
+    /// # Errors
+    /// Where something accepted could not be kept.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<S: ClipSink + ?Sized> ClipSink for Arc<S> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    async fn check(&self) -> Result<()> {
+        (**self).check().await
+    }
+    async fn deliver(&self, item: &Delivery) -> Result<Receipt> {
+        (**self).deliver(item).await
+    }
+    async fn close(&self) -> Result<()> {
+        (**self).close().await
+    }
+}

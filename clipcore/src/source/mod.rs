@@ -1,0 +1,114 @@
+//! Sources: the edge where events and media come in.
+//!
+//! # For implementors
+//! Implement [`Source`] and hand it to the pipeline's builder. A source may do I/O and read clocks; it hands over
+//! [`Item`]s and lets the pipeline number, order, log and dispatch them.
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::detector::Signal;
+use crate::event::{AnyEvent, EpochStart, Incoming};
+use crate::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
+
+/// What a source hands over.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Item {
+    /// An event as it came; the pipeline places it on the timeline.
+    Incoming(Incoming),
+    /// An event that is on the timeline already.
+    Event(AnyEvent),
+    /// What a detector at the edge found in sound or pictures.
+    Signal(Signal),
+    /// A camera's timestamps begin anew.
+    Epoch {
+        /// The camera.
+        camera: CameraId,
+        /// The first instant of the epoch.
+        at: Timestamp,
+        /// Its map.
+        epoch: EpochStart,
+    },
+    /// Media of `camera` is recorded and looked at up to `at`: everything this source will say about
+    /// earlier instants has been said.
+    Progress {
+        /// The camera.
+        camera: CameraId,
+        /// How far it has come.
+        at: Timestamp,
+        /// Civil time at that instant, where the source is live.
+        wall: Option<WallTime>,
+    },
+    /// Something a person should know (a reconnect, a tap that fell behind); the source goes on.
+    Notice(String),
+}
+
+/// The way from a source into the pipeline: a bounded queue and a stop signal.
+#[derive(Debug, Clone)]
+pub struct SourceOutput {
+    stream: StreamId,
+    tx: mpsc::Sender<Item>,
+    stop: CancellationToken,
+}
+
+impl SourceOutput {
+    /// An output that fills `tx` until `stop` is cancelled.
+    pub fn new(stream: StreamId, tx: mpsc::Sender<Item>, stop: CancellationToken) -> Self {
+        Self { stream, tx, stop }
+    }
+
+    /// The stream that the source feeds.
+    pub fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+
+    /// Hands an item over; waits while the queue is full.
+    ///
+    /// # Errors
+    /// `Cancelled` where the pipeline has gone.
+    pub async fn send(&self, item: Item) -> Result<()> {
+        self.tx.send(item).await.map_err(|_| Self::gone())
+    }
+
+    /// As [`send`](Self::send), for source threads that are not async. Must not be called from async code.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn blocking_send(&self, item: Item) -> Result<()> {
+        self.tx.blocking_send(item).map_err(|_| Self::gone())
+    }
+
+    fn gone() -> Error {
+        Error::new(ErrorKind::Cancelled, "the pipeline has stopped")
+    }
+
+    /// Cancelled when the source should end.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+}
+
+/// Brings events or media of one stream in.
+///
+/// # Contract
+/// `run` ends when the input has ended or `stop` is cancelled (soon after); a lost connection is the source's
+/// own business to mend. An error ends this source; the pipeline reports it, and other sources go on.
+#[async_trait]
+pub trait Source: Send {
+    /// Its name in messages, for example the URL without secrets.
+    fn name(&self) -> String;
+
+    /// Whether it drives the stream's clock by [`Item::Progress`]; a stream whose sources do not gets
+    /// one-second clock records from the pipeline.
+    fn has_clock(&self) -> bool {
+        false
+    }
+
+    /// Runs to the end of the input.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidInput`, `Unsupported`, … where the input cannot be read at all.
+    async fn run(self: Box<Self>, out: SourceOutput) -> Result<()>;
+}
