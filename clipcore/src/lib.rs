@@ -9,6 +9,8 @@
 //! One folder a role: [`event`], [`source`], [`log`], [`recorder`], [`detector`], [`fusion`], [`cutter`], [`sink`];
 //! [`engine`] is the synchronous heart, [`pipeline`] wires everything.
 
+#[cfg(feature = "runtime")]
+pub mod clock;
 pub mod config;
 mod consent;
 pub mod cutter;
@@ -19,6 +21,8 @@ pub mod event;
 pub mod fusion;
 mod ids;
 pub mod log;
+#[cfg(feature = "runtime")]
+pub mod pipeline;
 pub mod sink;
 #[cfg(feature = "runtime")]
 pub mod source;

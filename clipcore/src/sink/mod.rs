@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::cutter::Clip;
 use crate::fusion::Moment;
@@ -15,7 +16,8 @@ use crate::log::Receipt;
 use crate::{Result, StreamId};
 
 /// Something to deliver.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Delivery {
     /// A moment's transition.
