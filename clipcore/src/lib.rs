@@ -19,6 +19,10 @@ pub mod event;
 pub mod fusion;
 mod ids;
 pub mod log;
+#[cfg(feature = "media")]
+pub mod media;
+#[cfg(feature = "media")]
+pub mod recorder;
 pub mod sink;
 #[cfg(feature = "runtime")]
 pub mod source;

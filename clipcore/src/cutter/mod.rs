@@ -1,9 +1,19 @@
 //! Cutter: from a moment to a clip file.
 
 mod clip;
+#[cfg(feature = "media")]
+mod cut;
+#[cfg(feature = "media")]
+mod encode;
+#[cfg(feature = "media")]
+mod plan;
+#[cfg(feature = "media")]
+mod verify;
 
 use async_trait::async_trait;
 pub use clip::{Clip, ClipState, Profile, Span, clip_id};
+#[cfg(feature = "media")]
+pub use cut::{CutReport, CutRequest, PreparedHead, cut, prepare_head};
 use futures::channel::mpsc;
 
 use crate::fusion::Moment;
