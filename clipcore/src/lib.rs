@@ -10,9 +10,12 @@
 //! [`engine`] is the synchronous heart, [`pipeline`] wires everything.
 
 pub mod config;
+pub mod conformance;
 mod consent;
 pub mod cutter;
 pub mod detector;
+#[cfg(feature = "runtime")]
+mod durable;
 pub mod engine;
 mod error;
 pub mod event;
@@ -21,6 +24,7 @@ mod ids;
 pub mod log;
 #[cfg(feature = "media")]
 pub mod media;
+pub mod privacy;
 #[cfg(feature = "media")]
 pub mod recorder;
 pub mod sink;
