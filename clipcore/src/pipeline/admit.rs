@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use crate::consent::Consent;
 use crate::detector::Signal;
-use crate::event::{
-    AnyEvent, ChatMessage, Clock, EpochStart, Event, FaceExpression, Incoming, Stamped, Transcript,
-};
+use crate::event::{AnyEvent, Clock, EpochStart, Event, Incoming};
+use crate::privacy::{Pseudonymizer, redact};
 use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
 /// The gate of one stream.
@@ -15,6 +14,7 @@ use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 pub(super) struct Gate {
     pub(super) stream: StreamId,
     pub(super) consent: Consent,
+    pub(super) pseudonyms: Option<Pseudonymizer>,
     /// How far ahead of the clock an event may lie.
     pub(super) max_ahead: Duration,
     /// The latest clock record.
@@ -25,7 +25,7 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(stream: StreamId, consent: Consent, max_ahead: Duration) -> Self {
-        Self { stream, consent, max_ahead, clock: None, wall_offset: None }
+        Self { stream, consent, pseudonyms: None, max_ahead, clock: None, wall_offset: None }
     }
 
     /// Notes a clock record.
@@ -52,7 +52,7 @@ impl Gate {
     ///
     /// # Errors
     /// `InvalidInput` for events of other streams, of the edge's own kinds, or absurdly far ahead; `Unsupported`
-    /// for payloads without a wire form; `ConsentRequired` where nothing of it may be kept.
+    /// for payloads without a wire form.
     pub(super) fn event(&self, event: AnyEvent) -> Result<AnyEvent> {
         self.owned(event.stream(), event.kind())?;
         if [Clock::KIND, EpochStart::KIND].contains(&event.kind()) || event.kind().starts_with("clipcore.") {
@@ -64,7 +64,7 @@ impl Gate {
             Error::new(ErrorKind::Unsupported, format!("{} events cannot be logged", event.kind()))
                 .with_hint("run a detector of sound or pictures at the source and send its signals")
         })??;
-        self.redact(event)
+        Ok(redact(&event, self.consent, self.pseudonyms.as_ref()))
     }
 
     /// Lets a signal through.
@@ -99,30 +99,6 @@ impl Gate {
         ))
         .with_hint("\"at\" is seconds on the stream's timeline; give civil time as \"time\""))
     }
-
-    fn redact(&self, event: AnyEvent) -> Result<AnyEvent> {
-        let only_with = |need: Consent| {
-            if self.consent.covers(need) {
-                return Ok(event.clone());
-            }
-            let what = format!("{} events are not kept without consent for {need}", event.kind());
-            Err(Error::new(ErrorKind::ConsentRequired, what)
-                .with_hint(format!("where the people concerned agreed, add --consent {need}")))
-        };
-        let (text, face) =
-            (Consent { chat_text: true, face: false }, Consent { chat_text: false, face: true });
-        match event.kind() {
-            ChatMessage::KIND if !self.consent.chat_text => {
-                // A payload of this kind but of another type could hide the words anywhere.
-                let Some(message) = event.payload::<ChatMessage>() else { return only_with(text) };
-                let bare = ChatMessage { text: None, emotes: [].into(), ..message.clone() };
-                Ok(AnyEvent::wire(Stamped { header: event.shared_header(), data: bare }))
-            }
-            FaceExpression::KIND => only_with(face),
-            Transcript::KIND => only_with(text),
-            _ => Ok(event),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -148,21 +124,17 @@ mod tests {
         assert!(!bare.contains("hi") && !bare.contains("Kappa") && bare.contains("\"u\""), "{bare}");
         let kept = gate(Consent::ALL).incoming(chat()).unwrap().to_json().unwrap();
         assert!(kept.contains("hi") && kept.contains("Kappa"));
-        for (kind, data) in [
-            ("face.expression", json!({"scores": {"joy": 0.9}})),
-            ("transcript", json!({"text": "secret", "start": 0, "end": 1})),
-        ] {
-            let refused = gate(Consent::NONE).incoming(incoming(kind, 1.0, data.clone())).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::ConsentRequired, "{refused}");
-            assert!(gate(Consent::ALL).incoming(incoming(kind, 1.0, data)).is_ok());
-        }
+        let face = || incoming("face.expression", 1.0, json!({"scores": {"joy": 0.9}}));
+        assert!(!gate(Consent::NONE).incoming(face()).unwrap().to_json().unwrap().contains("joy"));
+        assert!(gate(Consent::ALL).incoming(face()).unwrap().to_json().unwrap().contains("joy"));
     }
 
     #[test]
-    fn chat_of_an_unknown_shape_is_refused_rather_than_kept_with_its_words() {
-        let line = br#"{"type":"chat.message","at":1,"data":{"nested":{"text":"hi"}}}"#;
-        let unknown = Kinds::empty().parse(line).unwrap();
-        assert_eq!(gate(Consent::NONE).incoming(unknown).unwrap_err().kind(), ErrorKind::ConsentRequired);
+    fn users_are_replaced_where_a_key_is_given() {
+        let mut gate = gate(Consent::ALL);
+        gate.pseudonyms = Some(Pseudonymizer::from_key([7; 32]));
+        let chat = incoming("chat.message", 1.0, json!({"user": "ann"}));
+        assert!(!gate.incoming(chat).unwrap().to_json().unwrap().contains("ann"));
     }
 
     #[test]

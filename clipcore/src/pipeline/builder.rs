@@ -14,6 +14,7 @@ use crate::engine::{Engine, EngineConfig};
 use crate::event::{AnyEvent, Kinds};
 use crate::fusion::{Fusion, FusionFactory};
 use crate::log::EventLog;
+use crate::privacy::Pseudonymizer;
 use crate::sink::ClipSink;
 use crate::source::Source;
 use crate::{Error, Result, StreamId};
@@ -106,6 +107,7 @@ pub struct PipelineBuilder {
     sinks: Vec<Arc<dyn ClipSink>>,
     models: ModelRegistry,
     consent: Consent,
+    pseudonyms: Option<Pseudonymizer>,
     engine: EngineConfig,
     config: PipelineConfig,
     kinds: Option<Kinds>,
@@ -175,6 +177,13 @@ impl PipelineBuilder {
     #[must_use]
     pub fn with_consent(mut self, consent: Consent) -> Self {
         self.consent = consent;
+        self
+    }
+
+    /// Replaces users by pseudonyms before anything is logged.
+    #[must_use]
+    pub fn with_pseudonyms(mut self, pseudonyms: Pseudonymizer) -> Self {
+        self.pseudonyms = Some(pseudonyms);
         self
     }
 
@@ -270,6 +279,7 @@ impl PipelineBuilder {
         let shared = Arc::new(Shared {
             config: self.config,
             time: self.time.unwrap_or_else(|| Arc::new(SystemTimeSource::new())),
+            pseudonyms: self.pseudonyms,
             kinds: self.kinds.unwrap_or_else(Kinds::builtin),
             observers: self.observers,
         });

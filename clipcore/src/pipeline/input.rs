@@ -62,10 +62,8 @@ impl Driver {
     fn bad(&mut self, source: Option<usize>, error: &Error) {
         let mut count = 0;
         self.counters.update(|s| {
-            let counter =
-                if error.kind() == ErrorKind::ConsentRequired { &mut s.refused } else { &mut s.bad };
-            *counter += 1;
-            count = *counter;
+            s.bad += 1;
+            count = s.bad;
         });
         let name = source.map_or("the schedule", |source| self.intake.name(source));
         match count {

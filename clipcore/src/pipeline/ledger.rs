@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::CameraId;
 use crate::cutter::{Clip, ClipState};
 use crate::fusion::{Moment, MomentState};
 use crate::sink::Delivery;
+use crate::{CameraId, Timestamp};
 
 /// An item that some sink has not acknowledged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,14 +26,17 @@ struct Owed {
     held: bool,
 }
 
-/// A moment whose clips are not all done.
+/// A moment whose clips are not all done, or were lately.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Work {
     /// Its latest transition.
     moment: Moment,
-    /// The latest state of its clip on each camera.
-    clips: BTreeMap<CameraId, ClipState>,
+    /// The latest transition of its clip on each camera, and whether there is or will never be a file.
+    clips: BTreeMap<CameraId, (u32, bool)>,
 }
+
+/// So many moments are remembered after their clips are done: a clip's pictures follow it after a while.
+const REMEMBERED: usize = 64;
 
 /// The ledger of one stream.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -42,13 +45,18 @@ pub(super) struct Ledger {
     work: BTreeMap<Arc<str>, Work>,
 }
 
+/// An item that a sink is to get.
+pub(super) type Due = (Arc<str>, Arc<Delivery>);
+
 /// What a clip's transition means to the ledger.
 #[derive(Debug, PartialEq)]
-pub(super) enum ClipNews {
+pub(super) struct ClipNews {
     /// Not seen before: to be logged, and delivered to every sink.
-    New,
-    /// Logged by an earlier run: these sinks still lack it.
-    Known(Vec<Arc<str>>),
+    pub(super) new: bool,
+    /// The file was not there before.
+    pub(super) ready: bool,
+    /// Logged by an earlier run and now deliverable.
+    pub(super) due: Vec<Due>,
 }
 
 impl Ledger {
@@ -114,60 +122,66 @@ impl Ledger {
 
     /// A cutter reported a clip: whether it is news, and who still lacks it.
     pub(super) fn clip(&mut self, clip: &Clip, file: Option<&PathBuf>) -> ClipNews {
+        let rev = Delivery::Clip { clip: clip.clone(), file: None }.rev();
         let known = self.work.get(&clip.moment).and_then(|w| w.clips.get(&clip.camera));
-        // A cutter that is told a moment again starts over with `pending`; what was final stays so.
-        let known =
-            known.is_some_and(|&state| state == clip.state || (is_final(state) && !is_final(clip.state)));
-        if !known {
+        // Transitions rise; a cutter that is told a moment again says the earlier ones again.
+        let new = known.is_none_or(|(latest, _)| rev > *latest);
+        let ready = new && clip.state == ClipState::Ready && known.is_none_or(|(_, done)| !done);
+        if new {
             self.logged_clip(clip);
+        }
+        let mut due = Vec::new();
+        for owed in self.owed.iter_mut().filter(|o| o.held && *o.item.item() == clip.id) {
+            if let Delivery::Clip { clip: logged, .. } = &*owed.item
+                && clip.state == ClipState::Ready
+            {
+                owed.held = false;
+                owed.item = Arc::new(Delivery::Clip { clip: logged.clone(), file: file.cloned() });
+                due.extend(owed.sinks.iter().map(|sink| (sink.clone(), owed.item.clone())));
+            }
+        }
+        if clip.state == ClipState::Failed {
             // A file that had been ready and is so no more will not be found again either.
             self.owed.retain(|o| !(o.held && *o.item.item() == clip.id));
-            return ClipNews::New;
         }
-        let Some(index) = self.find(&clip.id, clip.state as u32) else { return ClipNews::Known(Vec::new()) };
-        let owed = &mut self.owed[index];
-        if !owed.held {
-            return ClipNews::Known(Vec::new());
-        }
-        owed.held = false;
-        owed.item = Arc::new(Delivery::Clip { clip: clip.clone(), file: file.cloned() });
-        ClipNews::Known(owed.sinks.iter().cloned().collect())
+        ClipNews { new, ready, due }
     }
 
     /// A clip's record stands in the log.
     pub(super) fn logged_clip(&mut self, clip: &Clip) {
         if let Some(work) = self.work.get_mut(&clip.moment) {
-            work.clips.insert(clip.camera.clone(), clip.state);
+            let rev = Delivery::Clip { clip: clip.clone(), file: None }.rev();
+            work.clips.insert(clip.camera.clone(), (rev, clip.state != ClipState::Pending));
         }
     }
 
     /// `camera` will make no clip of the moment.
     pub(super) fn no_clip(&mut self, moment: &str, camera: &CameraId) {
         if let Some(work) = self.work.get_mut(moment) {
-            work.clips.insert(camera.clone(), ClipState::Failed);
+            work.clips.insert(camera.clone(), (0, true));
         }
     }
 
-    /// Forgets moments whose clips on all of `cameras` are done and known.
+    /// Forgets moments whose clips on all of `cameras` are done, but for the latest ones.
     pub(super) fn sweep(&mut self, cameras: &[CameraId]) {
-        let held: BTreeSet<Arc<str>> = self
-            .owed
+        if self.work.len() <= REMEMBERED {
+            return;
+        }
+        let mut done: Vec<(Timestamp, Arc<str>)> = self
+            .work
             .iter()
-            .filter(|o| o.held)
-            .filter_map(|o| match &*o.item {
-                Delivery::Clip { clip, .. } => Some(clip.moment.clone()),
-                Delivery::Moment(_) => None,
-            })
+            .filter(|(_, w)| w.moment.state == MomentState::Closed && cameras.iter().all(|c| w.is_done(c)))
+            .map(|(id, w)| (w.moment.decided_at, id.clone()))
             .collect();
-        self.work.retain(|id, work| {
-            work.moment.state != MomentState::Closed
-                || held.contains(id)
-                || cameras.iter().any(|c| !work.clips.get(c).copied().is_some_and(is_final))
-        });
+        done.sort();
+        let excess = done.len().saturating_sub(REMEMBERED);
+        for (_, id) in done.drain(..excess) {
+            self.work.remove(&id);
+        }
     }
 
     /// After a restart: what each sink still lacks, oldest first. Sinks that are no longer there are struck out.
-    pub(super) fn resume(&mut self, sinks: &[Arc<str>]) -> Vec<(Arc<str>, Arc<Delivery>)> {
+    pub(super) fn resume(&mut self, sinks: &[Arc<str>]) -> Vec<Due> {
         let mut due = Vec::new();
         for owed in &mut self.owed {
             owed.sinks.append(&mut owed.parked);
@@ -192,7 +206,7 @@ impl Ledger {
         let mut moments: Vec<Moment> = self
             .work
             .values()
-            .filter(|w| !w.clips.get(camera).copied().is_some_and(is_final) || wants_file(&w.moment.id))
+            .filter(|w| !w.is_done(camera) || wants_file(&w.moment.id))
             .map(|w| w.moment.clone())
             .collect();
         moments.sort_by(|a, b| (a.decided_at, &a.id).cmp(&(b.decided_at, &b.id)));
@@ -200,6 +214,8 @@ impl Ledger {
     }
 }
 
-fn is_final(state: ClipState) -> bool {
-    matches!(state, ClipState::Ready | ClipState::Failed)
+impl Work {
+    fn is_done(&self, camera: &CameraId) -> bool {
+        self.clips.get(camera).is_some_and(|(_, done)| *done)
+    }
 }

@@ -99,6 +99,7 @@ use crate::Result;
 use crate::clock::TimeSource;
 use crate::engine::Engine;
 use crate::event::Kinds;
+use crate::privacy::Pseudonymizer;
 
 /// Makes a stream's engine anew.
 type EngineFactory = Box<dyn Fn() -> Result<Engine> + Send + Sync>;
@@ -108,5 +109,6 @@ struct Shared {
     config: PipelineConfig,
     time: Arc<dyn TimeSource>,
     kinds: Kinds,
+    pseudonyms: Option<Pseudonymizer>,
     observers: observe::Observers,
 }

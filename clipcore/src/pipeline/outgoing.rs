@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 
 use super::PipelineConfig;
 use super::deliver::{Outbox, Report, run_cutter, run_sink};
-use super::ledger::{ClipNews, Ledger};
+use super::ledger::{Due, Ledger};
 use super::stats::Counters;
 use crate::CameraId;
-use crate::cutter::{Clip, Cutter};
+use crate::cutter::{Clip, ClipState, Cutter};
 use crate::fusion::Moment;
 use crate::sink::{ClipSink, Delivery};
 
@@ -96,18 +96,13 @@ impl Outgoing {
         }
     }
 
-    /// A cutter reported a clip that the log holds already: hands it to `sinks`.
-    pub(super) fn known_clip(&mut self, item: Arc<Delivery>, sinks: &[Arc<str>]) {
-        for name in sinks {
-            if let Some(index) = self.sink_names.iter().position(|n| n == name) {
-                self.hand_over(index, item.clone());
+    /// Hands items to the sinks that lack them.
+    pub(super) fn hand_out(&mut self, due: Vec<Due>) {
+        for (name, item) in due {
+            if let Some(index) = self.sink_names.iter().position(|n| *n == name) {
+                self.hand_over(index, item);
             }
         }
-    }
-
-    /// See [`Ledger::clip`].
-    pub(super) fn clip_news(&mut self, clip: &Clip, file: Option<&std::path::PathBuf>) -> ClipNews {
-        self.ledger.clip(clip, file)
     }
 
     /// A record of an earlier run: a moment's transition.
@@ -119,16 +114,15 @@ impl Outgoing {
     /// A record of an earlier run: a clip's transition. Where a ready one's file lies, its cutter will say.
     pub(super) fn replay_clip(&mut self, clip: Clip) {
         self.ledger.logged_clip(&clip);
-        let held = clip.state == crate::cutter::ClipState::Ready && self.cameras.contains(&clip.camera);
+        let held = clip.state == ClipState::Ready && self.cameras.contains(&clip.camera);
         self.ledger.owe(Arc::new(Delivery::Clip { clip, file: None }), &self.sink_names, held);
     }
 
     /// After the records of an earlier run: gives sinks and cutters what they still lack.
     pub(super) fn resume(&mut self) {
         self.ledger.sweep(&self.cameras);
-        for (name, item) in self.ledger.resume(&self.sink_names.clone()) {
-            self.known_clip(item, &[name]);
-        }
+        let due = self.ledger.resume(&self.sink_names);
+        self.hand_out(due);
         for (index, camera) in self.cameras.iter().enumerate() {
             for moment in self.ledger.unfinished(camera) {
                 self.cutters[index].push(moment);

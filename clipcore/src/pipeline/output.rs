@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::deliver::Report;
 use super::driver::Driver;
-use super::ledger::ClipNews;
-use crate::Result;
 use crate::cutter::ClipState;
 use crate::log::{Receipt, Record};
 use crate::sink::Delivery;
+use crate::{Error, ErrorKind, Result};
 
 impl Driver {
     /// Takes in what sinks and cutters report, as much as is there, with one append.
@@ -59,8 +58,18 @@ impl Driver {
         let receipt = item.receipt(&name);
         let error = match outcome {
             Ok(said) => {
-                self.counters.update(|s| s.delivered += 1);
-                return Some(Receipt { location: said.location, duplicate: said.duplicate, ..receipt });
+                let receipt = Receipt {
+                    location: said.location,
+                    duplicate: said.duplicate,
+                    dead_letter: said.dead_letter,
+                    ..receipt
+                };
+                if said.dead_letter {
+                    self.put_aside(&name, &receipt);
+                } else {
+                    self.counters.update(|s| s.delivered += 1);
+                }
+                return Some(receipt);
             }
             Err(error) => error,
         };
@@ -71,12 +80,24 @@ impl Driver {
         let retryable = error.is_retryable();
         self.state.delivery_error.get_or_insert(error.with_context("sink", &name));
         if !retryable {
-            return Some(receipt);
+            return Some(Receipt { dead_letter: true, ..receipt });
         }
         let limit = self.shared.config.max_backlog;
         let forgotten = self.outgoing.ledger.park(&receipt.item, receipt.rev, &name, limit);
         self.counters.update(|s| s.forgotten += forgotten);
         None
+    }
+
+    /// A layer gave the item up for its sink.
+    fn put_aside(&mut self, name: &str, receipt: &Receipt) {
+        self.counters.update(|s| s.delivery_failures += 1);
+        let place = receipt.location.as_deref().unwrap_or("nowhere");
+        let text = format!(
+            "sink {name} did not take {} (rev {}); it was put aside in {place}",
+            receipt.item, receipt.rev
+        );
+        self.notice(text.clone(), None);
+        self.state.delivery_error.get_or_insert_with(|| Error::new(ErrorKind::Io, text));
     }
 
     /// Takes in a clip's transition.
@@ -90,20 +111,17 @@ impl Driver {
                 return Ok(());
             }
         };
-        let news = self.outgoing.clip_news(&clip, file.as_ref());
-        let item = Arc::new(Delivery::Clip { clip: clip.clone(), file });
-        match news {
-            ClipNews::Known(sinks) => self.outgoing.known_clip(item, &sinks),
-            ClipNews::New => {
-                self.counters.update(|s| match clip.state {
-                    ClipState::Ready => s.clips += 1,
-                    ClipState::Failed => s.clips_failed += 1,
-                    ClipState::Pending => {}
-                });
-                self.append(&[Record::Clip(clip)]).await?;
-                self.outgoing.item(item);
-            }
+        let news = self.outgoing.ledger.clip(&clip, file.as_ref());
+        if news.new {
+            let item = Arc::new(Delivery::Clip { clip: clip.clone(), file });
+            self.counters.update(|s| {
+                s.clips += u64::from(news.ready);
+                s.clips_failed += u64::from(clip.state == ClipState::Failed);
+            });
+            self.append(&[Record::Clip(clip)]).await?;
+            self.outgoing.item(item);
         }
+        self.outgoing.hand_out(news.due);
         self.outgoing.ledger.sweep(&self.outgoing.cameras);
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::schedule::Schedules;
 use super::stats::{Counters, PipelineStats};
 use super::summary::{StreamSummary, Summary};
 use super::ticker::Ticker;
-use super::workers::{Seat, Workers};
+use super::workers::{JobQueue, Seat, Workers};
 use super::{EngineFactory, Shared};
 use crate::consent::Consent;
 use crate::engine::Engine;
@@ -115,94 +115,117 @@ impl Pipeline {
     /// # Cancel safety
     /// Dropping it is as [`PipelineHandle::abort`].
     pub async fn run(self) -> Result<Summary> {
-        let Self { streams, log, sinks, shared, handle } = self;
-        let kill = handle.kill.clone();
-        let run = async {
-            try_join_all(sinks.iter().map(|sink| async move {
-                sink.check().await.map_err(|error| error.with_context("sink", sink.name()))
-            }))
-            .await?;
-            let threads = match shared.config.workers {
-                0 => std::thread::available_parallelism().map_or(1, usize::from).min(streams.len()),
-                fixed => fixed,
-            };
-            let workers = Workers::start(threads)?;
-            let leases = acquire(&*log, streams.iter().map(|(spec, ..)| &spec.id)).await?;
-            let mut drivers = JoinSet::new();
-            for (index, parts) in streams.into_iter().enumerate() {
-                let lease = leases[&partition_of(&parts.0.id, log.partitions())].clone();
-                let counters = handle.counters[&parts.0.id].clone();
-                let worker = crc32fast::hash(parts.0.id.as_str().as_bytes());
-                let (stop, shared, log) = (handle.stop.clone(), shared.clone(), log.clone());
-                let (sinks, queue) = (sinks.clone(), workers.queue(worker));
-                drivers.spawn(async move {
-                    let id = parts.0.id.clone();
-                    let driven = AssertUnwindSafe(async {
-                        let (spec, consent, engine, make_engine) = parts;
-                        let mut tasks = JoinSet::new();
-                        let config = &shared.config;
-                        let outgoing =
-                            Outgoing::start(&sinks, spec.cutters, config, counters.clone(), &mut tasks);
-                        let has_clock = spec.sources.iter().any(|s| s.has_clock());
-                        let ticks = !spec.sources.is_empty() && !has_clock;
-                        let driver = Driver {
-                            gate: Gate::new(spec.id.clone(), consent, config.max_ahead),
-                            reference: Reference::new(Vec::new(), config.max_camera_lag),
-                            ticker: ticks.then(|| Ticker::start(&*shared.time, None, None)),
-                            seat: Seat::new(engine, queue),
-                            journal: Journal::new(log, lease, &spec.id),
-                            schedules: Schedules::new(spec.schedules),
-                            intake: Intake::default(),
-                            state: Running::default(),
-                            stream: spec.id,
-                            counters: counters.clone(),
-                            make_engine,
-                            outgoing,
-                            stop,
-                            tasks,
-                            shared,
-                        };
-                        driver.run(spec.sources).await
-                    });
-                    let summary = driven.catch_unwind().await.unwrap_or_else(|panic| StreamSummary {
-                        stream: id,
-                        ended: false,
-                        stats: counters.snapshot(),
-                        error: Some(panicked("the stream's driver", &*panic)),
-                        delivery_error: None,
-                        cutter_error: None,
-                    });
-                    (index, summary)
-                });
-            }
-            let mut summaries = BTreeMap::new();
-            while let Some(done) = drivers.join_next().await {
-                let (index, summary) = done.map_err(|error| {
-                    Error::new(ErrorKind::Internal, "a stream's task was lost").with_source(error)
-                })?;
-                summaries.insert(index, summary);
-            }
-            let mut sink_errors = Vec::new();
-            for sink in &sinks {
-                if let Err(error) = sink.close().await {
-                    sink_errors.push(error.with_context("sink", sink.name()));
-                }
-            }
-            Ok(Summary { streams: summaries.into_values().collect(), sink_errors })
-        };
+        let kill = self.handle.kill.clone();
         tokio::select! {
             biased;
             () = kill.cancelled() => Err(Error::new(ErrorKind::Cancelled, "the pipeline was aborted")),
-            summary = run => summary,
+            summary = self.run_to_end() => summary,
         }
+    }
+
+    async fn run_to_end(self) -> Result<Summary> {
+        let Self { streams, log, sinks, shared, handle } = self;
+        try_join_all(sinks.iter().map(|sink| async move {
+            sink.check().await.map_err(|error| error.with_context("sink", sink.name()))
+        }))
+        .await?;
+        let threads = match shared.config.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(streams.len()),
+            fixed => fixed,
+        };
+        let workers = Workers::start(threads)?;
+        let ids: Vec<StreamId> = streams.iter().map(|(spec, ..)| spec.id.clone()).collect();
+        let leases = acquire(&*log, &ids).await?;
+        let mut drivers = JoinSet::new();
+        for (index, parts) in streams.into_iter().enumerate() {
+            let id = &ids[index];
+            let place = Place {
+                lease: leases[&partition_of(id, log.partitions())].clone(),
+                counters: handle.counters[id].clone(),
+                queue: workers.queue(crc32fast::hash(id.as_str().as_bytes())),
+                log: log.clone(),
+                sinks: sinks.clone(),
+                shared: shared.clone(),
+                stop: handle.stop.clone(),
+            };
+            drivers.spawn(async move { (index, drive(parts, place).await) });
+        }
+        let mut summaries = BTreeMap::new();
+        while let Some(done) = drivers.join_next().await {
+            let (index, summary) = done.map_err(|error| {
+                Error::new(ErrorKind::Internal, "a stream's task was lost").with_source(error)
+            })?;
+            summaries.insert(index, summary);
+        }
+        let mut sink_errors = Vec::new();
+        for sink in &sinks {
+            if let Err(error) = sink.close().await {
+                sink_errors.push(error.with_context("sink", sink.name()));
+            }
+        }
+        Ok(Summary { streams: summaries.into_values().collect(), sink_errors })
     }
 }
 
+/// What a stream needs of its pipeline.
+struct Place {
+    lease: Lease,
+    counters: Arc<Counters>,
+    queue: JobQueue,
+    log: Arc<dyn EventLog>,
+    sinks: Vec<Arc<dyn ClipSink>>,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+}
+
+/// Runs one stream; whatever goes wrong there stays there.
+async fn drive(parts: StreamParts, place: Place) -> StreamSummary {
+    let (stream, counters) = (parts.0.id.clone(), place.counters.clone());
+    let driven = AssertUnwindSafe(async {
+        let (driver, sources) = assemble(parts, place);
+        driver.run(sources).await
+    });
+    driven.catch_unwind().await.unwrap_or_else(|panic| StreamSummary {
+        stream,
+        ended: false,
+        stats: counters.snapshot(),
+        error: Some(panicked("the stream's driver", &*panic)),
+        delivery_error: None,
+        cutter_error: None,
+    })
+}
+
+fn assemble(parts: StreamParts, place: Place) -> (Driver, Vec<Box<dyn Source>>) {
+    let (spec, consent, engine, make_engine) = parts;
+    let Place { lease, counters, queue, log, sinks, shared, stop } = place;
+    let config = &shared.config;
+    let mut tasks = JoinSet::new();
+    let ticks = !spec.sources.is_empty() && !spec.sources.iter().any(|s| s.has_clock());
+    let driver = Driver {
+        outgoing: Outgoing::start(&sinks, spec.cutters, config, counters.clone(), &mut tasks),
+        gate: Gate {
+            pseudonyms: shared.pseudonyms.clone(),
+            ..Gate::new(spec.id.clone(), consent, config.max_ahead)
+        },
+        reference: Reference::new(Vec::new(), config.max_camera_lag),
+        ticker: ticks.then(|| Ticker::start(&*shared.time, None, None)),
+        seat: Seat::new(engine, queue),
+        journal: Journal::new(log, lease, &spec.id),
+        schedules: Schedules::new(spec.schedules),
+        intake: Intake::default(),
+        state: Running::default(),
+        stream: spec.id,
+        counters,
+        make_engine,
+        stop,
+        tasks,
+        shared,
+    };
+    (driver, spec.sources)
+}
+
 /// Takes over every partition that the streams hash to, once.
-async fn acquire(
-    log: &dyn EventLog,
-    streams: impl Iterator<Item = &StreamId>,
-) -> Result<BTreeMap<u32, Lease>> {
+async fn acquire(log: &dyn EventLog, streams: &[StreamId]) -> Result<BTreeMap<u32, Lease>> {
     let owner = format!("clipcore-{}", std::process::id());
     let mut leases = BTreeMap::new();
     for stream in streams {

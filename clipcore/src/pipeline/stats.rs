@@ -18,8 +18,8 @@ pub struct PipelineStats {
 /// A snapshot of what one stream has counted in this run.
 ///
 /// Nothing is dropped between the parts: a full queue makes its producer wait, and the wait is counted here.
-/// What the engine refuses (`late`, `full`, `duplicate`) and what is not a usable input (`bad`, `refused`) is
-/// counted and reported.
+/// What the engine refuses (`late`, `full` and `duplicate`, which count over all
+/// runs of the stream) and what is not a usable input (`bad`) is counted too.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct StreamStats {
     /// The latest clock record.
@@ -38,8 +38,6 @@ pub struct StreamStats {
     pub duplicate: u64,
     /// Inputs that were no usable event.
     pub bad: u64,
-    /// Inputs refused for lack of consent.
-    pub refused: u64,
     /// Moments that closed.
     pub moments: u64,
     /// Moments that were dropped.

@@ -9,6 +9,8 @@ use crate::engine::Engine;
 use crate::{Error, ErrorKind, Result};
 
 type Job = Box<dyn FnOnce() + Send>;
+/// The way to one worker thread.
+pub(super) type JobQueue = mpsc::Sender<Job>;
 
 /// Jobs that may wait for one thread.
 const QUEUE: usize = 64;
@@ -16,7 +18,7 @@ const QUEUE: usize = 64;
 /// A fixed number of threads, each with a bounded queue. They end when the last sender is gone.
 #[derive(Debug)]
 pub(super) struct Workers {
-    queues: Vec<mpsc::Sender<Job>>,
+    queues: Vec<JobQueue>,
 }
 
 impl Workers {
@@ -38,7 +40,7 @@ impl Workers {
     }
 
     /// The queue that `key` hashes to.
-    pub(super) fn queue(&self, key: u32) -> mpsc::Sender<Job> {
+    pub(super) fn queue(&self, key: u32) -> JobQueue {
         self.queues[key as usize % self.queues.len()].clone()
     }
 }
@@ -48,11 +50,11 @@ impl Workers {
 #[derive(Debug)]
 pub(super) struct Seat {
     engine: Option<Box<Engine>>,
-    queue: mpsc::Sender<Job>,
+    queue: JobQueue,
 }
 
 impl Seat {
-    pub(super) fn new(engine: Engine, queue: mpsc::Sender<Job>) -> Self {
+    pub(super) fn new(engine: Engine, queue: JobQueue) -> Self {
         Self { engine: Some(Box::new(engine)), queue }
     }
 
@@ -62,7 +64,7 @@ impl Seat {
     }
 
     /// The queue of its thread, for an engine that takes its place.
-    pub(super) fn queue(&self) -> mpsc::Sender<Job> {
+    pub(super) fn queue(&self) -> JobQueue {
         self.queue.clone()
     }
 

@@ -1,0 +1,8 @@
+//! Tests through the public interface, in one binary.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
+
+#[cfg(feature = "runtime")]
+mod pipeline;
+#[cfg(feature = "runtime")]
+mod store;
