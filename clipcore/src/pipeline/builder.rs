@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::config::PipelineConfig;
 use super::observe::{Notice, Observers, Progress};
 use super::schedule::Events;
+use super::watch::Watched;
 use super::{EngineFactory, Pipeline, Shared};
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::consent::Consent;
@@ -269,7 +270,7 @@ impl PipelineBuilder {
                     .with_consent(consent)
                     .with_models(models.clone());
                 for detector in &detectors {
-                    engine = engine.with_detector(detector(&id)?)?;
+                    engine = engine.with_detector(Box::new(Watched::new(detector(&id)?)))?;
                 }
                 Ok(engine)
             });

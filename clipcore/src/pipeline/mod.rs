@@ -83,6 +83,7 @@ mod schedule;
 mod stats;
 mod summary;
 mod ticker;
+mod watch;
 mod workers;
 
 use std::sync::Arc;

@@ -96,9 +96,8 @@ impl Seat {
         });
         self.queue.send(job).await.map_err(|_| gone())?;
         let (engine, result) = rx.await.map_err(|_| gone())?.map_err(|text| {
-            Error::new(ErrorKind::Internal, format!("a detector or the fusion panicked: {text}")).with_hint(
-                "this stream has stopped; its log is intact, so a fixed build continues where it was",
-            )
+            Error::new(ErrorKind::Internal, format!("the engine has stopped: {text}"))
+                .with_hint("the stream's log is intact: a build that is mended goes on where it was")
         })?;
         self.engine = Some(engine);
         Ok(result)
