@@ -1,9 +1,12 @@
 //! The measuring instruments themselves: they must find the errors that they are there to find.
 
 use std::process::Command;
+use std::time::Duration;
 
 use crate::support::programs::{ffmpeg_encodes, require, run, skipped};
+use crate::support::publisher::Publisher;
 use crate::support::reading;
+use crate::support::relay::Relay;
 use crate::support::stream::{Audio, TestStream, Video};
 
 #[test]
@@ -109,4 +112,44 @@ fn other_codecs_and_containers_read_back() {
         // FLV counts whole milliseconds.
         assert!(clip.jitter_ms < 1.1 && clip.worst_av_ms() < 1.5, "{name}: {clip:?}");
     }
+}
+
+#[test]
+fn the_relay_passes_a_stream_on_and_its_publisher_can_be_frozen_and_restarted() {
+    let test = "the_relay_passes_a_stream_on_and_its_publisher_can_be_frozen_and_restarted";
+    let Some(mut relay) = Relay::start(test) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let stream = TestStream { size: (320, 180), pictures: 360, gop: 30, ..TestStream::default() };
+    let file = dir.path().join("stream.mp4");
+    stream.write(&file);
+
+    let record = |name: &str, secs: &str, url: &str| {
+        let out = dir.path().join(name);
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-rw_timeout", "8000000", "-i", url, "-t", secs, "-c", "copy"]);
+        run(ffmpeg.arg(&out));
+        reading::clip(&out, &stream)
+    };
+    let mut publisher = Publisher::start(&file, &relay.url("s"));
+    std::thread::sleep(Duration::from_millis(1500));
+    let clip = record("first.mkv", "2", &relay.url("s"));
+    // `-t` cuts in decode order, which loses B-pictures at the very end.
+    assert!(clip.missing.iter().all(|&n| n + 3 >= clip.last) && clip.wrong == 0, "{clip:?}");
+    assert!(clip.pictures > 40 && clip.worst_av_ms() < 2.0, "{clip:?}");
+
+    publisher.freeze();
+    std::thread::sleep(Duration::from_millis(500));
+    publisher.thaw();
+    publisher.restart(6.0);
+    std::thread::sleep(Duration::from_millis(1500));
+    let again = record("again.mkv", "1", &relay.url("s"));
+    assert!(again.first >= 180, "the restarted publisher sends from 6 s on: {again:?}");
+
+    relay.stop();
+    publisher.restart(0.0);
+    assert!(!publisher.wait().success(), "there is nobody to publish to");
+    relay.resume();
+    publisher.restart(0.0);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(record("back.mkv", "1", &relay.url("s")).pictures > 10);
 }

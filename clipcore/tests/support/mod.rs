@@ -8,5 +8,7 @@
 pub mod barcode;
 pub mod melody;
 pub mod programs;
+pub mod publisher;
 pub mod reading;
+pub mod relay;
 pub mod stream;
