@@ -115,6 +115,22 @@ pub fn cut(
     }
 }
 
+/// Describes a clip that a cut with the same request has made before. The recording may have been trimmed since; then
+/// this fails, and the clip is cut anew if it still can be.
+pub(super) fn describe_existing(
+    recording: &Recording,
+    request: &CutRequest,
+    path: &Path,
+) -> Result<CutReport> {
+    let verified = verify::verify_alone(path)?;
+    let slice = recording.slice(request.span, request.peak)?;
+    let plan = plan(&slice, request.span, request.profile)?;
+    let track = |kind| slice.tracks.iter().find(move |t| t.kind == kind);
+    let sound = plan.audio.as_ref().and_then(|_| track(TrackKind::Audio));
+    let tracks: Vec<&Track> = track(TrackKind::Video).into_iter().chain(sound).collect();
+    Ok(report(plan, &tracks, verified))
+}
+
 fn cut_as(
     ffmpeg: &Ffmpeg,
     slice: &Slice,
@@ -142,11 +158,12 @@ fn cut_as(
         Ok(verified)
     });
     let verified = outcome.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-    Ok(report(plan, &media, verified))
+    let tracks: Vec<&Track> = media.iter().map(|m| &m.out.track).collect();
+    Ok(report(plan, &tracks, verified))
 }
 
-fn report(plan: Plan, media: &[Media], verified: verify::Verified) -> CutReport {
-    let video = media.iter().map(|m| &m.out.track).find(|t| t.kind == TrackKind::Video);
+fn report(plan: Plan, tracks: &[&Track], verified: verify::Verified) -> CutReport {
+    let video = tracks.iter().find(|t| t.kind == TrackKind::Video);
     let shown = plan.video.as_ref().map_or(0.0, |v| {
         let encoded = v.encode.as_ref().map_or(0, |e| e.pts.len());
         (encoded + v.copy.len()) as f64
@@ -155,7 +172,7 @@ fn report(plan: Plan, media: &[Media], verified: verify::Verified) -> CutReport 
         achieved: plan.achieved,
         exact: plan.exact,
         reasons: plan.reasons,
-        codec: media.iter().map(|m| m.out.track.codec_name()).collect::<Vec<_>>().join(","),
+        codec: tracks.iter().map(|t| t.codec_name()).collect::<Vec<_>>().join(","),
         width: video.map_or(0, |t| t.width),
         height: video.map_or(0, |t| t.height),
         fps: (shown / plan.achieved.secs().max(1e-3) * 1000.0).round() / 1000.0,

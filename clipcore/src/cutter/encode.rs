@@ -46,14 +46,16 @@ pub(super) fn encode(
         Some(77) => "main",
         _ => "high",
     };
-    let (first, last) = (what.skip, what.skip + what.pts.len() - 1);
+    // Pictures are picked by their presentation times: a decoder may drop what comes before the first it can show.
+    let base = samples.first().map_or(0, |s| s.row.dts);
+    let (first, last) = (what.pts[0] - base, what.pts[what.pts.len() - 1] - base);
     // One GOP for a joined head; a whole clip gets one every two seconds or so, to be seekable.
     let gop = if join.is_some() { "600" } else { "60" };
     let mut command = ffmpeg.command();
     command
-        .args(["-f", "mp4", "-i", "pipe:0", "-map", "0:v:0", "-an", "-fps_mode", "passthrough"])
+        .args(["-copyts", "-f", "mp4", "-i", "pipe:0", "-map", "0:v:0", "-an", "-fps_mode", "passthrough"])
         .arg("-vf")
-        .arg(format!("select=between(n\\,{first}\\,{last})"))
+        .arg(format!("select=between(pts\\,{first}\\,{last})"))
         .args(["-c:v", "libx264", "-preset", "superfast", "-crf", CRF, "-bf", "0", "-g", gop])
         .args(["-profile:v", profile, "-pix_fmt", "yuv420p", "-x264-params"])
         .arg(format!("sps-id={id}:scenecut=0:repeat-headers=1:aud=1"))

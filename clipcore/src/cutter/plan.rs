@@ -39,8 +39,6 @@ pub(super) struct VideoPlan {
 pub(super) struct Encode {
     /// Samples of the slice to decode.
     pub(super) decode: std::ops::Range<usize>,
-    /// How many decoded pictures, in order of presentation, come before the first one wanted.
-    pub(super) skip: usize,
     /// Presentation times of the pictures wanted, in ticks, rising.
     pub(super) pts: Vec<i64>,
 }
@@ -114,7 +112,9 @@ fn exact(
         return copy_from(samples, at, last, end_pts);
     }
     // The next place where copying can begin; where the clip ends before it, all of it is encoded.
-    let join = (at + 1..last).find(|&i| samples[i].row.sync && samples[i].row.pts > first).unwrap_or(last);
+    let join = (at + 1..last)
+        .find(|&i| samples[i].row.sync && samples[i].row.pts > first && is_closed(samples, i))
+        .unwrap_or(last);
     let until = samples.get(join).filter(|_| join < last).map_or(to, |s| s.row.pts.min(to));
     VideoPlan {
         encode: encode(samples, begin, join, first, until),
@@ -134,9 +134,16 @@ fn encode(samples: &[IndexedSample], begin: usize, end: usize, first: i64, until
         (begin..end).rev().find(|&i| samples[i].row.sync && samples[i].row.pts <= first).unwrap_or(begin);
     let mut pts: Vec<i64> = samples[begin..end].iter().map(|s| s.row.pts).collect();
     pts.sort_unstable();
-    let skip = pts.iter().filter(|p| **p < first).count();
     let pts: Vec<i64> = pts.into_iter().filter(|p| (first..until).contains(p)).collect();
-    (!pts.is_empty()).then_some(Encode { decode: begin..end, skip, pts })
+    (!pts.is_empty()).then_some(Encode { decode: begin..end, pts })
+}
+
+/// Whether nothing that is decoded after this sync sample is presented before it: no picture of an open GOP that
+/// refers to what came earlier.
+pub(crate) fn is_closed(samples: &[IndexedSample], at: usize) -> bool {
+    /// More pictures than any H.264 stream may reorder.
+    const REORDER: usize = 17;
+    samples[at + 1..].iter().take(REORDER).all(|s| s.row.pts > samples[at].row.pts)
 }
 
 /// The end of the last picture presented before `to`: where the next one begins, else by its duration.

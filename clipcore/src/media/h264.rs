@@ -116,6 +116,8 @@ pub struct Sps {
     pub bit_depth: u32,
     /// Whether every picture is a frame (not interlaced).
     pub frames_only: bool,
+    /// Where reading stopped, in bits after the NAL header.
+    after_frames_only: usize,
 }
 
 impl Sps {
@@ -172,8 +174,53 @@ impl Sps {
         r.ue()?;
         r.ue()?;
         let frames_only = r.bits(1)? == 1;
-        Ok(Self { id, profile, chroma_format, bit_depth, frames_only })
+        Ok(Self { id, profile, chroma_format, bit_depth, frames_only, after_frames_only: r.at })
     }
+}
+
+/// The same set without its VUI. A decoder then assumes nothing about reordering, so pictures that stand alone come out
+/// at once instead of waiting for successors that a keyframe tap never feeds.
+///
+/// # Errors
+/// As [`Sps::parse`].
+pub fn sps_without_vui(unit: &[u8]) -> Result<Vec<u8>> {
+    let sps = Sps::parse(unit)?;
+    let raw = unescape(unit.get(1..).unwrap_or_default());
+    let mut r = BitReader::new(&raw);
+    r.at = sps.after_frames_only;
+    if !sps.frames_only {
+        r.bits(1)?;
+    }
+    r.bits(1)?;
+    if r.bits(1)? == 1 {
+        for _ in 0..4 {
+            r.ue()?;
+        }
+    }
+    // `vui_parameters_present_flag` is next: zero, then the stop bit, then nothing.
+    let mut bits = BitReader::new(&raw);
+    let mut out = vec![unit[0]];
+    let (mut byte, mut filled) = (0u8, 0);
+    let mut put = |bit: u32| {
+        byte = byte << 1 | bit as u8;
+        filled += 1;
+        if filled == 8 {
+            if out.len() > 2 && out.ends_with(&[0, 0]) && byte <= 3 {
+                out.push(3);
+            }
+            out.push(byte);
+            (byte, filled) = (0, 0);
+        }
+    };
+    for _ in 0..r.at {
+        put(bits.bits(1)?);
+    }
+    put(0);
+    put(1);
+    for _ in 0..7 {
+        put(0);
+    }
+    Ok(out)
 }
 
 /// The id of a picture parameter set, NAL header included.
@@ -301,6 +348,10 @@ mod tests {
             (sps.id, sps.profile, sps.chroma_format, sps.bit_depth, sps.frames_only),
             (0, 100, 1, 8, true)
         );
+        let short = sps_without_vui(&unit).unwrap();
+        assert!(short.len() < unit.len());
+        let again = Sps::parse(&short).unwrap();
+        assert_eq!((again.id, again.profile, again.frames_only), (0, 100, true));
         for cut in 0..8 {
             assert!(Sps::parse(&unit[..cut]).is_err());
         }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::segment::Segment;
-use crate::cutter::Span;
+use crate::cutter::{Span, is_closed};
 use crate::media::mp4::Row;
 use crate::media::{Track, TrackKind};
 use crate::{Error, ErrorKind, Result, Timestamp};
@@ -139,7 +139,13 @@ fn collect(run: &Run<'_>, available: Span, reasons: Vec<String>) -> Slice {
         let end = track.ticks(available.end.as_micros());
         let first = match track.kind {
             // The last sync sample at or before the first picture that is wanted.
-            TrackKind::Video => all.iter().rposition(|s| s.row.sync && s.row.pts <= start),
+            TrackKind::Video => all.iter().rposition(|s| s.row.sync && s.row.pts <= start).map(|i| {
+                // Pictures of an open GOP refer to the one before it.
+                match (is_closed(&all, i), all[..i].iter().rposition(|s| s.row.sync)) {
+                    (false, Some(earlier)) => earlier,
+                    _ => i,
+                }
+            }),
             TrackKind::Audio => all.iter().rposition(|s| s.row.pts <= start).map(|i| i.saturating_sub(1)),
         }
         .or_else(|| all.iter().position(|s| s.row.sync))

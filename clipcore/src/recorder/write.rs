@@ -21,6 +21,8 @@ pub struct Recorder {
     sessions: u32,
     file: Option<OpenFile>,
     part: Vec<Sample>,
+    /// Per track, the decode time up to which samples are recorded already.
+    skip_until: Vec<i64>,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ impl Recorder {
             sessions: newest.as_ref().map_or(0, |i| i.session + 1),
             file: None,
             part: Vec::new(),
+            skip_until: Vec::new(),
         })
     }
 
@@ -102,6 +105,29 @@ impl Recorder {
         Ok(())
     }
 
+    /// The same input is read again from its beginning, after a crash: what is recorded already is passed over, and what
+    /// follows continues the last session without a seam. `false` where the recording is of something else.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn resume(&mut self, tracks: &[Track], epoch: u32, offset_us: i64) -> Result<bool> {
+        let last = {
+            let state = self.recording.lock();
+            let Some(newest) = state.segments.back() else { return Ok(false) };
+            if *newest.tracks != *tracks || newest.info.epoch != epoch || newest.info.offset_us != offset_us {
+                return Ok(false);
+            }
+            let session = newest.info.session;
+            let of_session = || state.segments.iter().rev().take_while(|s| s.info.session == session);
+            let last = |t: usize| of_session().find_map(|s| s.rows[t].last()).map_or(i64::MIN, |row| row.dts);
+            (session, (0..tracks.len()).map(last).collect::<Vec<_>>())
+        };
+        self.sessions = last.0;
+        self.begin(tracks, epoch, offset_us, None)?;
+        self.skip_until = last.1;
+        Ok(true)
+    }
+
     /// Takes a sample in; its times are stream time in its track's ticks.
     ///
     /// # Errors
@@ -114,6 +140,9 @@ impl Recorder {
         let Some(track) = session.tracks.get(sample.track) else {
             return Err(Error::new(ErrorKind::Internal, "a sample names a track that there is not"));
         };
+        if sample.dts <= self.skip_until[sample.track] {
+            return Ok(());
+        }
         let slot = &mut session.last_dts[sample.track];
         if let Some(last) = *slot {
             if sample.dts <= last {

@@ -5,6 +5,8 @@
 //! [`Item`]s and lets the pipeline number, order, log and dispatch them.
 
 mod jsonl;
+#[cfg(feature = "media")]
+pub mod media;
 mod schedule;
 
 use std::sync::Arc;

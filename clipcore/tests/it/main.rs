@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod instruments;
 #[cfg(feature = "runtime")]
 mod pipeline;
 #[cfg(feature = "runtime")]
