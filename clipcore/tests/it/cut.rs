@@ -77,13 +77,13 @@ async fn exact_at(made: TestStream, container: &str, spans: &[(f64, f64)]) {
 /// Starts on keyframes, just after, just before, in the middle; ends inside the first GOP and later.
 const SPANS: [(f64, f64); 8] = [
     (4.0, 9.0),
-    (4.034, 9.5),
-    (3.967, 8.02),
+    (4.04, 9.5),
+    (3.96, 8.02),
     (5.21, 5.9),
     (5.5, 12.3),
     (0.0, 3.0),
     (2.7, 19.9),
-    (13.999, 16.001),
+    (13.96, 16.04),
 ];
 
 #[tokio::test]
