@@ -44,7 +44,8 @@ impl AppendFile {
             Ok((file, len))
         };
         let (file, len) = open().map_err(|e| write_error(e, path))?;
-        Ok(Self { file, path: path.to_owned(), len, unsynced: 0, torn: false })
+        // What a former process wrote may not be on the medium yet.
+        Ok(Self { file, path: path.to_owned(), len, unsynced: len, torn: false })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -102,6 +103,7 @@ impl AppendFile {
         };
         cut().map_err(|e| write_error(e, &self.path))?;
         self.len = len;
+        self.unsynced = 0;
         self.torn = false;
         Ok(())
     }

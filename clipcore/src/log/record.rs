@@ -26,6 +26,9 @@ pub struct Receipt {
     /// Whether the sink had it already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+    /// Whether it was given up on: `location` says where the item was put aside.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dead_letter: bool,
 }
 
 /// The decision that an input came too late to count.

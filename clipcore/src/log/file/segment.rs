@@ -109,6 +109,7 @@ pub(super) fn recover(dir: &Path, base: Offset) -> Result<(Segment, AppendFile, 
         }
     }
     let next = frames.next;
+    file.sync()?;
     Ok((segment, file, next))
 }
 
