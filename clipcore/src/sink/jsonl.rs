@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::conformance::sink as kit;
 
-    async fn lines(dir: &Path) -> usize {
+    fn lines(dir: &Path) -> usize {
         let count = |name| fs::read_to_string(dir.join(name)).unwrap().lines().count();
         count("moments.jsonl") + count("clips.jsonl")
     }
@@ -154,10 +154,10 @@ mod tests {
             dirs.lock().unwrap().push(dir);
             sink
         };
-        kit::sink(make, async |sink: &JsonlSink| lines(&sink.dir).await, file.path()).await;
+        kit::sink(make, async |sink: &JsonlSink| lines(&sink.dir), file.path()).await;
         let dir = tempfile::tempdir().unwrap();
         let open = async || JsonlSink::open(dir.path()).await;
-        kit::sink_reopened(open, async |_| lines(dir.path()).await, file.path()).await;
+        kit::sink_reopened(open, async |_| lines(dir.path()), file.path()).await;
     }
 
     #[tokio::test]

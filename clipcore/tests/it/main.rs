@@ -4,3 +4,5 @@
 mod support;
 
 mod instruments;
+#[cfg(feature = "runtime")]
+mod store;

@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-pub use reader::FileLogReader;
+pub use reader::{FileLogReader, segment_records};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 

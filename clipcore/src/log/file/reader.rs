@@ -83,6 +83,30 @@ fn record(json: &[u8], kinds: &Kinds, path: &Path, offset: Offset) -> Result<Rec
         .map_err(|e| e.with_context("path", path.display()).with_context("offset", offset))
 }
 
+/// Reads the records in the bytes of a segment whose first record has offset `base`; a torn tail counts as the
+/// end.
+///
+/// # Errors
+/// `Corrupt` where acknowledged records are damaged; `InvalidInput` for a record that this build cannot read.
+pub fn segment_records(bytes: &[u8], base: Offset, kinds: &Kinds) -> Result<Vec<(Offset, Record)>> {
+    let path = segment::path(Path::new(""), base);
+    let mut frames = Frames::new(bytes, 0, base);
+    let mut out = Vec::new();
+    loop {
+        let (pos, offset) = (frames.pos, frames.next);
+        match frames.step().map_err(|e| Error::io(e, &path))? {
+            Step::Frame(frame) => out.push((offset, record(frame.json, kinds, &path, offset)?)),
+            Step::End => return Ok(out),
+            Step::Bad(why) => {
+                if frames.was_durable().map_err(|e| Error::io(e, &path))? {
+                    return Err(corrupt(&path, pos, offset, why));
+                }
+                return Ok(out);
+            }
+        }
+    }
+}
+
 /// Reads the records of a log's folder, partition after partition, oldest first, without taking its lock.
 ///
 /// It stops where the log ended when its last segment was reached; a torn tail counts as the end. It needs no
