@@ -39,7 +39,7 @@ impl AppendFile {
     /// Opens or creates `path`, to be appended to at its end.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let open = || {
-            let file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+            let file = OpenOptions::new().create(true).append(true).open(path)?;
             let len = file.metadata()?.len();
             Ok((file, len))
         };
