@@ -22,8 +22,12 @@ use super::Random;
 
 const DIR: &str = "CLIPCORE_TEST_CRASH_DIR";
 const ROUND: &str = "CLIPCORE_TEST_CRASH_ROUND";
-const ROUNDS: u64 = 10;
 const TASKS: u64 = 8;
+
+/// Ten, or what the environment asks for.
+fn rounds() -> u64 {
+    std::env::var("CLIPCORE_TEST_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(10)
+}
 
 /// Where the child works and in which round; `None` where the test was not started as a child.
 fn child() -> Option<(PathBuf, u64)> {
@@ -98,7 +102,7 @@ async fn log_keeps_what_it_acknowledged() {
     println!("seed {}", random.0);
     let mut acknowledged = BTreeMap::new();
     let mut checkpoint = 0;
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         for line in kill_at_random("store::crash::log_child", dir.path(), round, &mut random) {
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["record", id, offset] => {
@@ -138,7 +142,7 @@ async fn log_keeps_what_it_acknowledged() {
         }
     }
     println!("{} records were acknowledged and are there", acknowledged.len());
-    assert!(acknowledged.len() as u64 > ROUNDS);
+    assert!(acknowledged.len() as u64 > rounds());
 }
 
 #[tokio::test]
@@ -169,7 +173,7 @@ async fn jsonl_keeps_what_it_acknowledged() {
     let mut random = Random(u64::from(std::process::id()));
     println!("seed {}", random.0);
     let mut acknowledged = BTreeSet::new();
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         for line in kill_at_random("store::crash::jsonl_child", dir.path(), round, &mut random) {
             let (id, rev) = line.split_once(' ').unwrap();
             acknowledged.insert((id.to_owned(), rev.parse::<u32>().unwrap()));
@@ -192,5 +196,5 @@ async fn jsonl_keeps_what_it_acknowledged() {
         assert!(gone.is_empty(), "round {round}: acknowledged lines are gone: {gone:?}");
     }
     println!("{} lines were acknowledged and are there", acknowledged.len());
-    assert!(acknowledged.len() as u64 > ROUNDS);
+    assert!(acknowledged.len() as u64 > rounds());
 }
