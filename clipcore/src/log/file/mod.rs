@@ -183,6 +183,7 @@ impl Partition {
     fn open(root: &Path, number: u32, config: &FileLogConfig) -> Result<Self> {
         let dir = root.join(number.to_string());
         create_dir(&dir)?;
+        let consumers = Arc::new(Mutex::new(Consumers::open(&dir, number)?));
         let bases = segment::list(&dir)?;
         let newest = bases.last().copied().unwrap_or(0);
         let (active, file, next) = segment::recover(&dir, newest)?;
@@ -195,7 +196,6 @@ impl Partition {
             .name(format!("clipcore-log-{number}"))
             .spawn(move || writer.run(queue))
             .map_err(|e| Error::from(e).with_operation("log::open"))?;
-        let consumers = Arc::new(Mutex::new(Consumers::open(&dir, number)?));
         Ok(Self { dir, view, consumers, calls: Some(calls), thread: Some(thread) })
     }
 }

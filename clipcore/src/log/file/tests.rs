@@ -223,7 +223,7 @@ async fn a_checkpoint_that_was_tampered_with_is_refused() {
     fs::write(&file, text.replace("\"next\":1", "\"next\":2")).unwrap();
     let err = log.last_checkpoint(0, "engine:s1").await.unwrap_err();
     assert_eq!(err.kind(), ErrorKind::Corrupt);
-    assert!(err.to_string().contains("engine_s1"), "{err}");
+    assert!(err.to_string().contains("engine_s1") && err.to_string().contains("delete it"), "{err}");
 }
 
 #[tokio::test]
