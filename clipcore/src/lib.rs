@@ -12,9 +12,12 @@
 #[cfg(feature = "runtime")]
 pub mod clock;
 pub mod config;
+pub mod conformance;
 mod consent;
 pub mod cutter;
 pub mod detector;
+#[cfg(feature = "runtime")]
+mod durable;
 pub mod engine;
 mod error;
 pub mod event;
@@ -23,6 +26,7 @@ mod ids;
 pub mod log;
 #[cfg(feature = "media")]
 pub mod media;
+pub mod privacy;
 #[cfg(feature = "media")]
 pub mod recorder;
 pub mod sink;

@@ -6,3 +6,5 @@ mod support;
 mod cut;
 mod instruments;
 mod recording;
+#[cfg(feature = "runtime")]
+mod store;
