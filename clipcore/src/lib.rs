@@ -26,6 +26,8 @@ mod ids;
 pub mod log;
 #[cfg(feature = "media")]
 pub mod media;
+#[cfg(feature = "runtime")]
+pub mod pipeline;
 pub mod privacy;
 #[cfg(feature = "media")]
 pub mod recorder;
