@@ -10,6 +10,7 @@
 //! [`engine`] is the synchronous heart, [`pipeline`] wires everything.
 
 pub mod config;
+pub mod conformance;
 mod consent;
 pub mod cutter;
 pub mod detector;
