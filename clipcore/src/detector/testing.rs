@@ -32,7 +32,7 @@ pub(super) fn run(
     end: f64,
 ) -> Vec<Signal> {
     let mut events = events.to_vec();
-    events.sort_by(|a, b| a.at().cmp(&b.at()));
+    events.sort_by_key(AnyEvent::at);
     let stream = StreamId::new("s").unwrap();
     let mut bound = AnyDetector::new(Box::new(detector.clone()), stream, None, ModelRegistry::default());
     for event in &events {

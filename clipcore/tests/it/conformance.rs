@@ -105,10 +105,10 @@ impl Detector for Faulty {
         let label = if self.fault == Fault::Label { "other" } else { "message" };
         let score = if self.fault == Fault::Chunks { self.steps } else { self.seen };
         // Messages of one instant share an id, so only some of them can be reported.
-        if self.seen % 50 == 0 {
+        if self.seen.is_multiple_of(50) {
             out.signal(label, at, at, score as f64);
         }
-        if self.fault == Fault::Twice && self.seen % 50 == 0 {
+        if self.fault == Fault::Twice && self.seen.is_multiple_of(50) {
             out.signal(label, at, at, score as f64);
         }
     }
@@ -168,10 +168,12 @@ fn the_kit_finds_what_a_detector_does_wrong() {
     }
 }
 
+type Spoil = fn(&mut Moment);
+
 /// A fusion whose moments are spoiled on their way out.
 struct Spoiled {
     inner: EvidenceFusion,
-    spoil: fn(&mut Moment),
+    spoil: Spoil,
 }
 
 impl Fusion for Spoiled {
@@ -199,7 +201,7 @@ impl Fusion for Spoiled {
 #[test]
 fn the_kit_finds_what_a_fusion_does_wrong() {
     let setup = FusionConfig::default().setup().unwrap();
-    let spoils: [(fn(&mut Moment), &str); 6] = [
+    let spoils: [(Spoil, &str); 6] = [
         (|m| m.score += 0.01, "add up"),
         (|m| m.rev = 1, "revision"),
         (|m| m.score = f64::NAN, "not finite"),
