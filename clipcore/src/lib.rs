@@ -15,10 +15,12 @@ pub mod cutter;
 pub mod detector;
 pub mod engine;
 mod error;
+pub mod eval;
 pub mod event;
 pub mod fusion;
 mod ids;
 pub mod log;
+mod rng;
 pub mod sink;
 #[cfg(feature = "runtime")]
 pub mod source;
