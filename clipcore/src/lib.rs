@@ -20,6 +20,7 @@ pub mod event;
 pub mod fusion;
 mod ids;
 pub mod log;
+pub mod replay;
 mod rng;
 pub mod sink;
 #[cfg(feature = "runtime")]
