@@ -22,6 +22,7 @@ mod ids;
 pub mod log;
 pub mod replay;
 mod rng;
+pub mod simulate;
 pub mod sink;
 #[cfg(feature = "runtime")]
 pub mod source;
