@@ -25,6 +25,12 @@ impl Counts {
         self.0[second] += 1;
     }
 
+    /// Adds the counts of another part of the stream.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.resize(self.0.len().max(other.0.len()), 0);
+        self.0.iter_mut().zip(&other.0).for_each(|(ours, theirs)| *ours += theirs);
+    }
+
     /// Messages in each second.
     pub fn per_second(&self) -> &[u32] {
         &self.0
@@ -53,13 +59,8 @@ pub enum Baseline {
 }
 
 impl Baseline {
-    /// The threshold that the literature or a fit on other games suggests; `None` where none transfers.
-    pub fn usual_threshold(self) -> Option<f64> {
-        match self {
-            Self::EwmaZ => Some(3.2),
-            Self::FixedCount | Self::TrailingZ => None,
-        }
-    }
+    /// The threshold of [`EwmaZ`](Self::EwmaZ) that carried over between games when it was measured on two.
+    pub const EWMA_THRESHOLD: f64 = 3.2;
 
     /// The score at the end of each second.
     pub fn scores(self, counts: &Counts) -> Vec<f64> {

@@ -41,18 +41,33 @@ impl DurationsBuilder {
         }
     }
 
+    /// Takes in what another builder has seen.
+    pub fn merge(&mut self, other: &Self) {
+        for (stream, (first, last)) in &other.seen {
+            self.see(stream, *first);
+            self.see(stream, *last);
+        }
+    }
+
+    /// The instant that a stream is counted from.
+    pub fn begin(&self, stream: &StreamId) -> Option<Timestamp> {
+        self.seen.get(stream).map(|&(first, _)| begin(first))
+    }
+
     /// The streams seen and their lengths.
     pub fn build(&self) -> Durations {
         self.seen
             .iter()
             .map(|(stream, &(first, last))| {
-                let begin =
-                    if first >= Timestamp::ZERO && first <= ZERO_BASED { Timestamp::ZERO } else { first };
-                let micros = u64::try_from(last.micros_since(begin)).unwrap_or(0);
+                let micros = u64::try_from(last.micros_since(begin(first))).unwrap_or(0);
                 (stream.clone(), Duration::from_micros(micros))
             })
             .collect()
     }
+}
+
+fn begin(first: Timestamp) -> Timestamp {
+    if first >= Timestamp::ZERO && first <= ZERO_BASED { Timestamp::ZERO } else { first }
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ mod detection;
 mod durations;
 mod labels;
 mod matching;
+mod observed;
+mod plot;
 mod report;
 mod table;
 
@@ -32,6 +34,8 @@ pub use baselines::{AlarmRule, Baseline, Counts, cross_validated, folds};
 pub use detection::{Detection, detections, read_moments};
 pub use durations::{Durations, DurationsBuilder};
 pub use labels::{Label, labels_to_csv, read_labels};
+pub use observed::Observed;
+pub use plot::{Plot, Trace};
 pub use report::{Estimate, EvalConfig, Report, StreamReport, evaluate};
 pub use table::{comparison_table, stream_table};
 

@@ -7,7 +7,7 @@ pub(super) const MAX_LINE: usize = 1 << 20;
 
 /// What [`read_line`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// A line is in the buffer, without its end.
     Whole,
     /// The line was longer than [`MAX_LINE`]; the buffer holds its beginning.
@@ -17,7 +17,7 @@ pub(super) enum Line {
 }
 
 /// Reads the next line into `buffer`, which is cleared first.
-pub(super) fn read_line(reader: &mut impl BufRead, buffer: &mut Vec<u8>) -> Result<Line> {
+pub(crate) fn read_line(reader: &mut impl BufRead, buffer: &mut Vec<u8>) -> Result<Line> {
     buffer.clear();
     let (mut any, mut too_long) = (false, false);
     loop {

@@ -17,7 +17,8 @@ mod lines;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use lines::{Line, MAX_LINE, read_line};
+use lines::MAX_LINE;
+pub(crate) use lines::{Line, read_line};
 
 use crate::consent::Consent;
 use crate::detector::Signal;
