@@ -38,7 +38,7 @@ pub struct Plot {
 
 const WIDTH: f64 = 1400.0;
 const LEFT: f64 = 150.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 30.0;
 const INNER: f64 = WIDTH - LEFT - RIGHT;
 const TOP: f64 = 56.0;
 const BAND: f64 = 18.0;
