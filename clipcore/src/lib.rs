@@ -9,6 +9,8 @@
 //! One folder a role: [`event`], [`source`], [`log`], [`recorder`], [`detector`], [`fusion`], [`cutter`], [`sink`];
 //! [`engine`] is the synchronous heart, [`pipeline`] wires everything.
 
+#[cfg(feature = "runtime")]
+pub mod clock;
 pub mod config;
 mod consent;
 pub mod cutter;
@@ -20,6 +22,10 @@ pub mod event;
 pub mod fusion;
 mod ids;
 pub mod log;
+#[cfg(feature = "media")]
+pub mod media;
+#[cfg(feature = "media")]
+pub mod recorder;
 pub mod replay;
 mod rng;
 pub mod simulate;

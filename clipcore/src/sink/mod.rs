@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::cutter::Clip;
+use crate::cutter::{Clip, ClipState};
 use crate::fusion::Moment;
 use crate::log::Receipt;
 use crate::{Result, StreamId};
@@ -38,11 +38,17 @@ impl Delivery {
         }
     }
 
-    /// What tells transitions of one item apart: a moment's `rev`, a clip's state.
+    /// What tells transitions of one item apart, and rises from one to the next: a moment's `rev`; for a clip 0
+    /// pending, 1 ready, 2 ready with pictures, 3 failed.
     pub fn rev(&self) -> u32 {
         match self {
             Self::Moment(m) => m.rev,
-            Self::Clip { clip, .. } => clip.state as u32,
+            Self::Clip { clip, .. } => match clip.state {
+                ClipState::Pending => 0,
+                ClipState::Ready if clip.thumbnail.is_none() && clip.preview.is_none() => 1,
+                ClipState::Ready => 2,
+                ClipState::Failed => 3,
+            },
         }
     }
 

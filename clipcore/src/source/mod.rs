@@ -4,6 +4,9 @@
 //! Implement [`Source`] and hand it to the pipeline's builder. A source may do I/O and read clocks; it hands over
 //! [`Item`]s and lets the pipeline number, order, log and dispatch them.
 
+#[cfg(feature = "media")]
+pub mod media;
+
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

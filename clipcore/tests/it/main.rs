@@ -1,0 +1,6 @@
+//! Integration tests of the library.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod instruments;

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Every check there is: `make test`. Goes on after a failure, and ends with what failed and what was skipped.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+CARGO=${CARGO:-cargo}
+read -ra cargo <<<"$CARGO"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export CLIPCORE_SKIPS="$work/skips" CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
+: >"$CLIPCORE_SKIPS"
+failed=()
+
+step() { # step NAME COMMAND...
+    local name=$1 from=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    if "$@"; then
+        printf '== %s: ok (%d s)\n' "$name" $((SECONDS - from))
+    else
+        printf '== %s: FAILED (%d s)\n' "$name" $((SECONDS - from))
+        failed+=("$name")
+    fi
+}
+skip() { printf 'SKIPPED: %s: %s\n' "$1" "$2" | tee -a "$CLIPCORE_SKIPS"; }
+
+tests() { "${cargo[@]}" test --workspace --no-fail-fast 2>&1 | tee "$work/tests.log"; }
+
+features() { # each feature alone, and none
+    local feature
+    "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features || return 1
+    for feature in $(awk '/^\[features\]/ { on = 1; next } /^\[/ { on = 0 } on && /^[a-z]/ { print $1 }' clipcore/Cargo.toml); do
+        [ "$feature" = default ] && continue
+        printf 'feature %s\n' "$feature"
+        "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features --features "$feature" || return 1
+    done
+}
+
+examples() { # those that need no input of their own
+    local file name
+    for file in examples/*.rs; do
+        name=$(basename "$file" .rs)
+        [ "$name" = lib ] && continue
+        printf -- '-- %s\n' "$name"
+        "${cargo[@]}" run --quiet -p clipcore-examples --example "$name" >"$work/example.log" 2>&1 ||
+            { cat "$work/example.log"; return 1; }
+        tail -n 3 "$work/example.log"
+    done
+}
+
+wasm() { "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features --target wasm32-unknown-unknown; }
+
+step "tests" tests
+step "features" features
+if [ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null)" ]; then
+    step "wasm32" wasm
+else
+    skip "wasm32" "the target is not installed (rustup target add wasm32-unknown-unknown)"
+fi
+step "examples" examples
+if "${cargo[@]}" clippy --version >/dev/null 2>&1; then
+    step "clippy" "${cargo[@]}" clippy --quiet --workspace --all-targets -- -D warnings
+else
+    skip "clippy" "not installed (rustup component add clippy)"
+fi
+if "${cargo[@]}" fmt --version >/dev/null 2>&1; then
+    step "format" "${cargo[@]}" fmt --all --check
+else
+    skip "format" "not installed (rustup component add rustfmt)"
+fi
+if "${cargo[@]}" deny --version >/dev/null 2>&1; then
+    step "licences" "${cargo[@]}" deny --offline check licenses bans sources
+else
+    skip "licences" "cargo-deny is not installed"
+fi
+
+printf '\n'
+if [ -s "$CLIPCORE_SKIPS" ]; then
+    sort -u "$CLIPCORE_SKIPS"
+fi
+awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
+     END { printf "%d passed, %d failed, %d ignored (make soak runs those)", passed, failed, ignored }' "$work/tests.log"
+printf '; %d skipped; %d s in all\n' "$(sort -u "$CLIPCORE_SKIPS" | wc -l)" "$SECONDS"
+if [ ${#failed[@]} -gt 0 ]; then
+    printf 'FAILED: %s\n' "${failed[*]}"
+    exit 1
+fi
