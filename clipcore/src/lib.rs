@@ -12,6 +12,7 @@
 #[cfg(feature = "runtime")]
 pub mod clock;
 pub mod config;
+pub mod conformance;
 mod consent;
 pub mod cutter;
 pub mod detector;

@@ -1,6 +1,7 @@
-//! Integration tests of the library.
+//! The one integration binary of clipcore.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod conformance;
 mod instruments;
