@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = open(Path::new("no/such.jsonl")).unwrap_err();
+        let error = open(Path::new("no/such.jsonl")).err().unwrap();
         assert!(error.to_string().contains("no/such.jsonl"), "{error}");
     }
 }

@@ -32,7 +32,7 @@ labels.csv:
 /// Score moments against labels: precision, recall, F1, false alarms per hour, delays, coverage
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct EvalArgs {
+pub struct EvalArgs {
     /// Moments as JSONL, from `clipcore run` or `clipcore replay` (.gz and .zst are unpacked; - is standard input)
     #[arg(value_name = "MOMENTS", required_unless_present = "baselines")]
     moments: Vec<PathBuf>,
@@ -98,7 +98,7 @@ const RANDOM_ROWS: u64 = 20;
 ///
 /// # Errors
 /// Where an input cannot be read, or a plot cannot be written.
-pub(crate) fn run(args: &EvalArgs, out: &mut dyn Write, remarks: &mut dyn Write) -> Result<()> {
+pub fn run(args: &EvalArgs, out: &mut dyn Write, remarks: &mut dyn Write) -> Result<()> {
     let tolerance =
         Duration::try_from_secs_f64(args.tolerance).context("--tolerance must be seconds from 0 up")?;
     let config = EvalConfig { tolerance, seed: args.seed, ..EvalConfig::default() };

@@ -26,7 +26,7 @@ Examples:
 /// Simulate streams whose highlights are known: bursty chat, raids, spam, audio and face signals
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct SimulateArgs {
+pub struct SimulateArgs {
     /// The folder to write to; it is made where it is missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -103,7 +103,7 @@ pub(crate) struct SimulateArgs {
 ///
 /// # Errors
 /// Where a setting is out of range, or a file cannot be read or written.
-pub(crate) fn run(args: &SimulateArgs, remarks: &mut dyn Write) -> Result<()> {
+pub fn run(args: &SimulateArgs, remarks: &mut dyn Write) -> Result<()> {
     let scenario = scenario(args)?;
     fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let written = match &args.like {
