@@ -1,0 +1,8 @@
+//! One file a command: its arguments and `run(args, global) -> Result<Exit>`.
+
+pub mod cut;
+pub mod demo;
+pub mod detect;
+pub mod doctor;
+pub mod replay;
+pub mod run;
