@@ -39,7 +39,7 @@ impl AppendFile {
     /// Opens or creates `path`, to be appended to at its end.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let open = || {
-            let file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+            let file = OpenOptions::new().create(true).append(true).open(path)?;
             let len = file.metadata()?.len();
             Ok((file, len))
         };
@@ -189,6 +189,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
-        Err(Error::new(ErrorKind::Internal, "file work ended before it was done").with_source(e))
+        let kind = if e.is_cancelled() { ErrorKind::Cancelled } else { ErrorKind::Internal };
+        Err(Error::new(kind, "file work ended before it was done").with_source(e))
     })
 }

@@ -20,6 +20,7 @@ pub mod detector;
 mod durable;
 pub mod engine;
 mod error;
+pub mod eval;
 pub mod event;
 pub mod fusion;
 mod ids;
@@ -31,6 +32,9 @@ pub mod pipeline;
 pub mod privacy;
 #[cfg(feature = "media")]
 pub mod recorder;
+pub mod replay;
+mod rng;
+pub mod simulate;
 pub mod sink;
 #[cfg(feature = "runtime")]
 pub mod source;

@@ -1,6 +1,10 @@
 //! The event log: a partitioned, replayable, append-only sequence of records.
 //!
 //! Streams hash to partitions; a partition keeps the order of appends. Pixels and PCM never enter a log.
+//!
+//! # For implementors
+//! Implement [`EventLog`], then run [`conformance::log`](mod@crate::conformance::log) on it. Refuse records that
+//! [`Record::from_json`] could not read back: in the log they would stop every reader.
 
 #[cfg(feature = "runtime")]
 pub mod file;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cutter::Clip;
 use crate::detector::Signal;
-use crate::event::{AnyEvent, Kinds};
+use crate::event::{AnyEvent, Kinds, OWN};
 use crate::fusion::Moment;
 use crate::{Error, Result, StreamId, Timestamp};
 
@@ -117,7 +117,7 @@ impl Record {
         }
         let own = serde_json::from_slice::<Head<'_>>(line)
             .ok()
-            .and_then(|head| head.r#type.strip_prefix("clipcore.").map(str::to_owned));
+            .and_then(|head| head.r#type.strip_prefix(OWN).map(str::to_owned));
         let Some(own) = own else {
             return Ok(Self::Event(kinds.parse(line)?.resolve(&mut |_| None)?));
         };

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::segment::corrupt;
 use crate::durable::{create_dir, replace};
 use crate::ids::stable_id;
 use crate::log::{Checkpoint, Lease, stale};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Owner {
@@ -35,7 +34,8 @@ pub(super) struct Consumers {
 impl Consumers {
     pub(super) fn open(dir: &Path, partition: u32) -> Result<Self> {
         create_dir(&dir.join("checkpoints"))?;
-        let current = load(&dir.join("lease.json"))?.unwrap_or_default();
+        let hint = "restore it from a copy, or move the log folder away to start a new log";
+        let current = load(&dir.join("lease.json"), hint)?.unwrap_or_default();
         Ok(Self { dir: dir.to_owned(), partition, current })
     }
 
@@ -66,7 +66,9 @@ impl Consumers {
     }
 
     pub(super) fn load(&self, consumer: &str) -> Result<Option<Checkpoint>> {
-        Ok(load::<Saved>(&self.path(consumer))?.map(|saved| saved.checkpoint))
+        let hint = "delete it, and the consumer reads the log from its beginning";
+        let saved: Option<Saved> = load(&self.path(consumer), hint)?;
+        Ok(saved.map(|saved| saved.checkpoint))
     }
 
     /// A name that people recognise and that no two consumers share, whatever their names are made of.
@@ -85,7 +87,7 @@ fn save<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     replace(path, format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).as_bytes())
 }
 
-fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+fn load<T: DeserializeOwned>(path: &Path, hint: &'static str) -> Result<Option<T>> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -99,6 +101,8 @@ fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     });
     match value {
         Some(value) => Ok(Some(value)),
-        None => Err(corrupt(path, 0, 0, "its checksum does not match")),
+        None => Err(Error::new(ErrorKind::Corrupt, "this file of the log fails its checksum")
+            .with_context("path", path.display())
+            .with_hint(hint)),
     }
 }

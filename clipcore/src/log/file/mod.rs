@@ -79,6 +79,9 @@ impl Default for FileLogConfig {
 /// Where the disk is full, `append` fails with a retryable `DiskFull`, what it had written is removed, and
 /// later appends work once there is room.
 ///
+/// A record that cannot be read does not hide those before it: `read` gives them first, and fails when it is the
+/// next one. The caller may go on behind it; behind one whose checksum fails, with the next segment.
+///
 /// Dropping the log waits until what is queued is written, which takes about as long as one commit.
 #[derive(Debug)]
 pub struct FileLog {
@@ -143,6 +146,17 @@ impl FileLog {
     }
 }
 
+/// The JSON of a record. What could not be read back is refused here: in the log it would stop every reader.
+fn readable(record: &Record, kinds: &Kinds) -> Result<String> {
+    let json = record.to_json()?;
+    Record::from_json(json.as_bytes(), kinds).map_err(|e| {
+        Error::invalid("this record could not be read back from the log")
+            .with_source(e)
+            .with_operation("log::append")
+    })?;
+    Ok(json)
+}
+
 fn read_manifest(dir: &Path) -> Result<Option<Manifest>> {
     let path = dir.join("log.json");
     let text = match std::fs::read(&path) {
@@ -169,6 +183,7 @@ impl Partition {
     fn open(root: &Path, number: u32, config: &FileLogConfig) -> Result<Self> {
         let dir = root.join(number.to_string());
         create_dir(&dir)?;
+        let consumers = Arc::new(Mutex::new(Consumers::open(&dir, number)?));
         let bases = segment::list(&dir)?;
         let newest = bases.last().copied().unwrap_or(0);
         let (active, file, next) = segment::recover(&dir, newest)?;
@@ -181,7 +196,6 @@ impl Partition {
             .name(format!("clipcore-log-{number}"))
             .spawn(move || writer.run(queue))
             .map_err(|e| Error::from(e).with_operation("log::open"))?;
-        let consumers = Arc::new(Mutex::new(Consumers::open(&dir, number)?));
         Ok(Self { dir, view, consumers, calls: Some(calls), thread: Some(thread) })
     }
 }
@@ -203,7 +217,7 @@ impl EventLog for FileLog {
 
     async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
         let part = self.partition(partition)?;
-        let lines: Vec<_> = records.iter().map(Record::to_json).collect::<Result<_>>()?;
+        let lines: Vec<_> = records.iter().map(|r| readable(r, &self.kinds)).collect::<Result<_>>()?;
         if let Some(long) = lines.iter().find(|line| line.len() > self.config.max_record_bytes) {
             return Err(Error::invalid(format!("a record of {} bytes is too long for the log", long.len()))
                 .with_context("max_record_bytes", self.config.max_record_bytes));

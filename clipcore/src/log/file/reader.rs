@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Result};
 /// A read ends after this many bytes of records, however many were asked for.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Reads up to `max` committed records.
+/// Reads up to `max` committed records; fails only where the first one cannot be read.
 pub(super) fn read(
     dir: &Path,
     view: &Mutex<View>,
@@ -26,6 +26,20 @@ pub(super) fn read(
     max: usize,
 ) -> Result<Vec<(Offset, Record)>> {
     let mut out = Vec::new();
+    match read_into(&mut out, dir, view, kinds, from, max) {
+        Err(e) if out.is_empty() => Err(e),
+        _ => Ok(out),
+    }
+}
+
+fn read_into(
+    out: &mut Vec<(Offset, Record)>,
+    dir: &Path,
+    view: &Mutex<View>,
+    kinds: &Kinds,
+    from: Offset,
+    max: usize,
+) -> Result<()> {
     let mut bytes = 0;
     let mut from = from;
     while out.len() < max && bytes < MAX_BYTES {
@@ -75,7 +89,7 @@ pub(super) fn read(
             segment.learn(&seen);
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 fn record(json: &[u8], kinds: &Kinds, path: &Path, offset: Offset) -> Result<Record> {

@@ -109,6 +109,44 @@ async fn every_flipped_byte_before_the_last_commit_is_named() {
 }
 
 #[tokio::test]
+async fn a_commit_that_a_power_failure_tore_goes_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), FileLogConfig::default()).await.unwrap();
+    let path = newest_segment(dir.path());
+    log.append(0, &[kit::marker("a")]).await.unwrap();
+    let kept = fs::metadata(&path).unwrap().len() as usize;
+    log.append(0, &[kit::marker("b"), kit::marker("c"), kit::marker("d")]).await.unwrap();
+    drop(log);
+    // Pages reach the medium in any order: the commit's first bytes are missing, its last ones are there.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[kept..kept + 20].fill(0);
+    fs::write(&path, bytes).unwrap();
+    let log = open(dir.path(), FileLogConfig::default()).await.unwrap();
+    assert_eq!(ids(&log).await, ["a"]);
+    assert_eq!(log.append(0, &[kit::marker("e")]).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn trimmed_segments_are_gone_from_disk_and_stay_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), tiny()).await.unwrap();
+    for id in ["a", "b", "c", "d"] {
+        log.append(0, &[kit::marker(id)]).await.unwrap();
+    }
+    log.trim(0, 2).await.unwrap();
+    assert_eq!(segment::list(&dir.path().join("0")).unwrap(), [2, 3]);
+    assert_eq!(ids(&log).await, ["c", "d"], "an offset that was trimmed reads from the oldest kept");
+    drop(log);
+    let log = open(dir.path(), tiny()).await.unwrap();
+    assert_eq!(ids(&log).await, ["c", "d"]);
+    log.trim(0, u64::MAX).await.unwrap();
+    assert_eq!(log.append(0, &[kit::marker("e")]).await.unwrap(), 4);
+    let left: Vec<_> =
+        FileLogReader::open(dir.path(), Kinds::builtin()).unwrap().map(|r| r.unwrap().1).collect();
+    assert_eq!(left, [3, 4]);
+}
+
+#[tokio::test]
 async fn damage_in_an_older_segment_is_found_when_it_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path(), tiny()).await.unwrap();
@@ -121,12 +159,56 @@ async fn damage_in_an_older_segment_is_found_when_it_is_read() {
     fs::write(&oldest, bytes).unwrap();
     let err = log.read(0, 0, 10).await.unwrap_err();
     assert_eq!(err.kind(), ErrorKind::Corrupt);
+    assert!(err.to_string().contains("offset: 0"), "{err}");
     assert!(err.to_string().contains(&oldest.display().to_string()), "{err}");
     assert_eq!(log.read(0, 1, 10).await.unwrap().len(), 2, "the rest can still be read");
 
     let middle = segment::path(&dir.path().join("0"), 1);
     fs::remove_file(middle).unwrap();
     assert_eq!(log.read(0, 1, 10).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(log.read(0, 2, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_back_is_refused_and_poisons_nothing() {
+    use crate::event::{AnyEvent, ChatSpike, Header, Stamped, Unknown};
+
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), FileLogConfig::default()).await.unwrap();
+    let header = |id: &str, secs| {
+        let at = crate::Timestamp::from_secs(secs);
+        Header::new(crate::StreamId::new("s").unwrap(), at, "test", id)
+    };
+    let not_a_number = ChatSpike { rate: f64::NAN, baseline: None };
+    let own = Unknown { kind: "clipcore.moment".into(), data: serde_json::json!({"rev": 1}) };
+    let unknown = Unknown { kind: "x.y".into(), data: serde_json::Value::Null };
+    for event in [
+        AnyEvent::wire(Stamped::new(header("a", 1), not_a_number)),
+        AnyEvent::unknown(header("b", 1), own),
+        AnyEvent::unknown(header(&"c".repeat(513), 1), unknown.clone()),
+        AnyEvent::unknown(header("d", i64::MAX), unknown),
+    ] {
+        let err = log.append(0, &[kit::marker("fine"), Record::Event(event)]).await.unwrap_err();
+        assert_eq!(err.kind(), ErrorKind::InvalidInput, "{err}");
+    }
+    log.append(0, &[kit::marker("after")]).await.unwrap();
+    assert_eq!(ids(&log).await, ["after"]);
+}
+
+#[tokio::test]
+async fn what_lies_before_damage_is_read_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), FileLogConfig::default()).await.unwrap();
+    log.append(0, &[kit::marker("a"), kit::marker("b"), kit::marker("c")]).await.unwrap();
+    let path = newest_segment(dir.path());
+    let damaged = fs::read_to_string(&path).unwrap().replace("\"id\":\"b\"", "\"id\":\"B\"");
+    fs::write(&path, damaged).unwrap();
+    assert_eq!(log.read(0, 0, 10).await.unwrap().len(), 1);
+    let err = log.read(0, 1, 10).await.unwrap_err();
+    assert!(
+        err.to_string().contains("checksum does not match") && err.to_string().contains("offset: 1"),
+        "{err}"
+    );
 }
 
 #[tokio::test]
@@ -141,7 +223,7 @@ async fn a_checkpoint_that_was_tampered_with_is_refused() {
     fs::write(&file, text.replace("\"next\":1", "\"next\":2")).unwrap();
     let err = log.last_checkpoint(0, "engine:s1").await.unwrap_err();
     assert_eq!(err.kind(), ErrorKind::Corrupt);
-    assert!(err.to_string().contains("engine_s1"), "{err}");
+    assert!(err.to_string().contains("engine_s1") && err.to_string().contains("delete it"), "{err}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! `kill -9` at random instants: what was acknowledged is there once and in order, whatever was under way.
 //!
-//! The child is this test binary again, running one of the ignored tests below; it says on standard error what was
-//! acknowledged.
+//! The child is the same test of this binary again, told by its environment to do the work; it says on standard
+//! error what was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -22,7 +22,6 @@ use super::Random;
 
 const DIR: &str = "CLIPCORE_TEST_CRASH_DIR";
 const ROUND: &str = "CLIPCORE_TEST_CRASH_ROUND";
-const ROUNDS: u64 = 10;
 const TASKS: u64 = 8;
 
 /// Where the child works and in which round; `None` where the test was not started as a child.
@@ -35,10 +34,10 @@ fn say(line: String) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Starts the ignored test `name`, kills it at a random instant after its first words, gives what it said.
+/// Starts the test `name` as a child, kills it at a random instant after its first words, gives what it said.
 fn kill_at_random(name: &str, dir: &Path, round: u64, random: &mut Random) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", name, "--nocapture"])
+        .args(["--include-ignored", "--exact", name, "--nocapture"])
         .env(DIR, dir)
         .env(ROUND, round.to_string())
         .stdin(Stdio::null())
@@ -68,10 +67,7 @@ fn log_config() -> FileLogConfig {
     FileLogConfig { segment_bytes: 4096, ..FileLogConfig::default() }
 }
 
-#[tokio::test]
-#[ignore = "runs as the child of log_keeps_what_it_acknowledged"]
-async fn log_child() {
-    let Some((dir, round)) = child() else { return };
+async fn append_until_killed(dir: PathBuf, round: u64) {
     let log = Arc::new(FileLog::open(dir, log_config(), Kinds::builtin()).await.unwrap());
     for task in 0..TASKS {
         let log = log.clone();
@@ -93,13 +89,26 @@ async fn log_child() {
 
 #[tokio::test]
 async fn log_keeps_what_it_acknowledged() {
+    log_rounds("store::crash::log_keeps_what_it_acknowledged", 10).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn log_keeps_what_it_acknowledged_for_long() {
+    log_rounds("store::crash::log_keeps_what_it_acknowledged_for_long", 200).await;
+}
+
+async fn log_rounds(name: &str, rounds: u64) {
+    if let Some((dir, round)) = child() {
+        return append_until_killed(dir, round).await;
+    }
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random(u64::from(std::process::id()));
     println!("seed {}", random.0);
     let mut acknowledged = BTreeMap::new();
     let mut checkpoint = 0;
-    for round in 0..ROUNDS {
-        for line in kill_at_random("store::crash::log_child", dir.path(), round, &mut random) {
+    for round in 0..rounds {
+        for line in kill_at_random(name, dir.path(), round, &mut random) {
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["record", id, offset] => {
                     acknowledged.insert(id.to_owned(), offset.parse::<u64>().unwrap());
@@ -138,13 +147,10 @@ async fn log_keeps_what_it_acknowledged() {
         }
     }
     println!("{} records were acknowledged and are there", acknowledged.len());
-    assert!(acknowledged.len() as u64 > ROUNDS);
+    assert!(acknowledged.len() as u64 > rounds);
 }
 
-#[tokio::test]
-#[ignore = "runs as the child of jsonl_keeps_what_it_acknowledged"]
-async fn jsonl_child() {
-    let Some((dir, round)) = child() else { return };
+async fn deliver_until_killed(dir: PathBuf, round: u64) {
     let sink = Arc::new(JsonlSink::open(dir).await.unwrap());
     let tasks = (0..TASKS).map(|task| {
         let sink = sink.clone();
@@ -165,12 +171,25 @@ async fn jsonl_child() {
 
 #[tokio::test]
 async fn jsonl_keeps_what_it_acknowledged() {
+    jsonl_rounds("store::crash::jsonl_keeps_what_it_acknowledged", 10).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn jsonl_keeps_what_it_acknowledged_for_long() {
+    jsonl_rounds("store::crash::jsonl_keeps_what_it_acknowledged_for_long", 200).await;
+}
+
+async fn jsonl_rounds(name: &str, rounds: u64) {
+    if let Some((dir, round)) = child() {
+        return deliver_until_killed(dir, round).await;
+    }
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random(u64::from(std::process::id()));
     println!("seed {}", random.0);
     let mut acknowledged = BTreeSet::new();
-    for round in 0..ROUNDS {
-        for line in kill_at_random("store::crash::jsonl_child", dir.path(), round, &mut random) {
+    for round in 0..rounds {
+        for line in kill_at_random(name, dir.path(), round, &mut random) {
             let (id, rev) = line.split_once(' ').unwrap();
             acknowledged.insert((id.to_owned(), rev.parse::<u32>().unwrap()));
         }
@@ -192,5 +211,5 @@ async fn jsonl_keeps_what_it_acknowledged() {
         assert!(gone.is_empty(), "round {round}: acknowledged lines are gone: {gone:?}");
     }
     println!("{} lines were acknowledged and are there", acknowledged.len());
-    assert!(acknowledged.len() as u64 > ROUNDS);
+    assert!(acknowledged.len() as u64 > rounds);
 }

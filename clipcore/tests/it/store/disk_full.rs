@@ -11,12 +11,14 @@ use clipcore::log::{EventLog, FileLog, FileLogConfig};
 use clipcore::sink::{ClipSink, FilesSink, HandOver, JsonlSink};
 use clipcore::{Error, ErrorKind};
 
+use crate::support::programs::skipped;
+
 /// A file system of a quarter of a megabyte.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// `None`, with the reason printed, where mounting is not permitted.
-    fn mount() -> Option<Self> {
+    /// `None`, noted as skipped, where mounting is not permitted.
+    fn mount(test: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
@@ -26,7 +28,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self(dir));
         }
-        println!("skipped: no small tmpfs can be mounted here (it takes root)");
+        skipped(test, "no small tmpfs can be mounted here (it takes root)");
         None
     }
 
@@ -61,7 +63,7 @@ fn assert_full(e: &Error) {
 
 #[tokio::test]
 async fn the_log_loses_nothing_and_goes_on() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount("the_log_loses_nothing_and_goes_on") else { return };
     let dir = disk.path().join("log");
     for segment_bytes in [1 << 20, 3000] {
         let config = FileLogConfig { segment_bytes, ..FileLogConfig::default() };
@@ -86,7 +88,8 @@ async fn the_log_loses_nothing_and_goes_on() {
             next - from,
             "more than acknowledged"
         );
-        assert_full(&log.append(0, &[marker(&"x".repeat(5000))]).await.unwrap_err());
+        let many: Vec<_> = (0..50).map(|i| marker(&i.to_string())).collect();
+        assert_full(&log.append(0, &many).await.unwrap_err());
         disk.make_room();
         assert_eq!(log.append(0, &[marker("after")]).await.unwrap(), next, "work goes on without a hole");
         drop(log);
@@ -108,7 +111,7 @@ async fn the_log_loses_nothing_and_goes_on() {
 
 #[tokio::test]
 async fn sinks_can_be_retried_and_leave_nothing_half_written() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount("sinks_can_be_retried_and_leave_nothing_half_written") else { return };
     let dir = disk.path().join("out");
     let sink = JsonlSink::open(&dir).await.unwrap();
     disk.fill(8000);

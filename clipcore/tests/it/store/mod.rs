@@ -1,5 +1,7 @@
 //! Logs and sinks when things go wrong.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests, which may do both
+
 mod crash;
 mod disk_full;
 mod mutated;

@@ -1,0 +1,10 @@
+//! One file a command: its arguments and `run(args, global) -> Result<Exit>`.
+
+pub mod cut;
+pub mod demo;
+pub mod detect;
+pub mod doctor;
+pub mod eval;
+pub mod replay;
+pub mod run;
+pub mod simulate;
