@@ -8,8 +8,10 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod exit;
+mod input;
 pub mod inputs;
 pub mod output;
+pub mod replay_files;
 mod spelling;
 
 use std::ffi::OsString;

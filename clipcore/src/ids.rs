@@ -106,7 +106,12 @@ fn check_name(name: &str) -> Result<(), &'static str> {
 
 /// At most 64 characters of `text`, for error messages about hostile input.
 pub(crate) fn shorten(text: &str) -> String {
-    match text.char_indices().nth(64) {
+    shorten_to(text, 64)
+}
+
+/// At most `max` characters of `text`.
+pub(crate) fn shorten_to(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

@@ -9,16 +9,32 @@
 //! One folder a role: [`event`], [`source`], [`log`], [`recorder`], [`detector`], [`fusion`], [`cutter`], [`sink`];
 //! [`engine`] is the synchronous heart, [`pipeline`] wires everything.
 
+#[cfg(feature = "runtime")]
+pub mod clock;
 pub mod config;
+pub mod conformance;
 mod consent;
 pub mod cutter;
 pub mod detector;
+#[cfg(feature = "runtime")]
+mod durable;
 pub mod engine;
 mod error;
+pub mod eval;
 pub mod event;
 pub mod fusion;
 mod ids;
 pub mod log;
+#[cfg(feature = "media")]
+pub mod media;
+#[cfg(feature = "runtime")]
+pub mod pipeline;
+pub mod privacy;
+#[cfg(feature = "media")]
+pub mod recorder;
+pub mod replay;
+mod rng;
+pub mod simulate;
 pub mod sink;
 #[cfg(feature = "runtime")]
 pub mod source;

@@ -4,5 +4,7 @@ pub mod cut;
 pub mod demo;
 pub mod detect;
 pub mod doctor;
+pub mod eval;
 pub mod replay;
 pub mod run;
+pub mod simulate;

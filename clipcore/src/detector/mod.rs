@@ -7,15 +7,38 @@
 //! Implement [`Detector`], then run [`conformance::detector`](crate::conformance) on it: the kit checks
 //! that chunking, snapshot and restore, and reset do not change what it finds.
 
+mod audio_level;
+mod chat_burst;
+mod chat_keyword;
+mod chat_lexicon;
+mod chatters;
 mod erased;
+mod game_event;
+mod k_weighting;
+mod level;
+mod loudness;
+mod marker;
 mod model;
+mod normalizer;
 mod signal;
+mod state;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
+pub use audio_level::AudioLevelDetector;
+pub use chat_burst::{ChatBurst, ChatBurstConfig, ChatInput};
+pub use chat_keyword::{ChatKeyword, ChatKeywordConfig};
+pub use chat_lexicon::{ChatLexicon, ChatLexiconConfig};
 pub use erased::{AnyDetector, DynDetector};
+pub use game_event::{GameEventConfig, GameEventDetector};
+pub use loudness::{Loudness, LoudnessConfig};
+pub use marker::MarkerDetector;
 pub use model::{Model, ModelRegistry, Request, Response, Tensor};
+pub use normalizer::{Normalizer, NormalizerConfig, NormalizerState};
 use serde_json::Value;
 pub use signal::{Signal, round_score};
 
@@ -30,7 +53,7 @@ pub struct DetectorInfo {
     pub name: Cow<'static, str>,
     /// Raised when the meaning of its scores changes.
     pub version: u32,
-    /// The labels its signals may carry.
+    /// The labels its signals may carry; [`ANY_LABEL`](Self::ANY_LABEL) among them allows every label.
     pub labels: Vec<Cow<'static, str>>,
     /// How far before the time it has been advanced to a signal's `at` may lie.
     pub max_lateness: Duration,
@@ -39,6 +62,9 @@ pub struct DetectorInfo {
 }
 
 impl DetectorInfo {
+    /// Stands among [`labels`](Self::labels) where the events themselves bring labels along.
+    pub const ANY_LABEL: &'static str = "*";
+
     /// Version 1, no lateness, no consent needed.
     pub fn new(name: impl Into<Cow<'static, str>>, labels: &[&'static str]) -> Self {
         Self {
@@ -58,7 +84,8 @@ impl DetectorInfo {
 ///   `detect(e)`. Time bins are half open: an event at exactly `t` belongs to the bin that starts at `t`.
 /// - The signals depend only on the sequence of events and on the last time advanced to, not on how often
 ///   or in what steps `advance` was called.
-/// - A signal's `at` is at most the time advanced to and at least that minus `max_lateness`; `onset ≤ at`.
+/// - A signal's `at` is at most the time advanced to, and at least the time advanced to before this call, minus
+///   `max_lateness`; `onset ≤ at`.
 /// - `restore(snapshot())` on a fresh detector of the same configuration continues identically.
 /// - Absence of input is no evidence: it never emits a signal *because* a modality is missing.
 pub trait Detector: Send + 'static {

@@ -60,3 +60,25 @@ impl fmt::Debug for VideoFrame {
 impl Event for VideoFrame {
     const KIND: &'static str = "media.frame";
 }
+
+/// Sound as taggers take it: mono at 16 kHz, resampled from the camera's own.
+#[derive(Clone)]
+pub struct Audio16k {
+    /// Samples, nominally −1…1; the header's `at` is the instant of the first one.
+    pub samples: Arc<[f32]>,
+}
+
+impl Audio16k {
+    /// Samples per second.
+    pub const RATE: u32 = 16_000;
+}
+
+impl fmt::Debug for Audio16k {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Audio16k({})", self.samples.len())
+    }
+}
+
+impl Event for Audio16k {
+    const KIND: &'static str = "media.audio_16k";
+}

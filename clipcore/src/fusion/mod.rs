@@ -1,9 +1,23 @@
 //! Fusion: signals in, moments out.
 
+mod active;
+mod bounds;
+mod calibration;
+mod config;
+mod decision;
+mod evidence;
+mod memory;
 mod moment;
+mod weights;
 
+pub use bounds::Bounds;
+pub use calibration::Calibration;
+pub use config::{FusionConfig, FusionSetup};
+pub use decision::Decision;
+pub use evidence::EvidenceFusion;
 pub use moment::{Evidence, Moment, MomentState, moment_id};
 use serde_json::Value;
+pub use weights::{Group, Role, Weights};
 
 use crate::detector::Signal;
 use crate::{Result, StreamId, Timestamp};

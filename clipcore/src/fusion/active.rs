@@ -1,0 +1,248 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::bounds::ChatDelay;
+use super::memory::{Item, Memory};
+use super::{Bounds, Evidence, FusionSetup, Moment, MomentState, Role};
+use crate::detector::round_score;
+use crate::{StreamId, Timestamp};
+
+/// Fast evidence of at least this share of the score supports a moment's bounds, in logits.
+const SUPPORT: f64 = 0.5;
+
+/// The evidence at one tick, weighed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Weighed {
+    /// The fused log-odds, memory included.
+    pub(super) total: f64,
+    /// The same from fresh evidence alone.
+    pub(super) fresh: f64,
+    /// Of `fresh`, what fast evidence adds.
+    pub(super) fast: f64,
+    /// Of `total`, what late evidence adds.
+    pub(super) late: f64,
+    /// Of `fresh`, what decisive evidence adds.
+    pub(super) decisive: f64,
+}
+
+impl Weighed {
+    pub(super) fn new(setup: &FusionSetup, memories: &[Memory], now: Timestamp) -> Self {
+        let bias = setup.weights.bias;
+        let mut w = Self { total: bias, fresh: bias, ..Self::default() };
+        for (group, memory) in setup.groups.iter().zip(memories) {
+            let held = memory.best(now, group).map_or(0.0, |(_, llr)| group.weight * llr);
+            let fresh = memory.fresh(now).map_or(0.0, |item| group.weight * item.llr);
+            w.total += held;
+            w.fresh += fresh;
+            match group.role {
+                Role::Fast => w.fast += fresh,
+                Role::Late => w.late += held,
+                Role::Decisive => w.decisive += fresh,
+            }
+        }
+        w
+    }
+}
+
+/// A moment that is provisional or open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Active {
+    pub(super) id: Arc<str>,
+    pub(super) rev: u32,
+    /// The tick at which it was first emitted, and the one at which it opened.
+    pub(super) since: Timestamp,
+    pub(super) opened: Option<Timestamp>,
+    pub(super) peak: Timestamp,
+    score: f64,
+    evidence: Vec<Evidence>,
+    /// What names it, with the instant it was found.
+    named: Option<Item>,
+    fast_onset: Option<Timestamp>,
+    /// What a person asked for began here, and when they last asked.
+    wish: Option<(Timestamp, Timestamp)>,
+    pub(super) last_fast: Option<Timestamp>,
+    last_late: Option<Timestamp>,
+    late_peak: Option<(Timestamp, f64)>,
+    /// The last tick at which fresh evidence was above the exit threshold.
+    pub(super) last_above: Timestamp,
+    /// For how long fast evidence alone was above the enter threshold.
+    pub(super) sustained: Duration,
+}
+
+impl Active {
+    pub(super) fn new(id: Arc<str>, now: Timestamp) -> Self {
+        Self {
+            id,
+            rev: 0,
+            since: now,
+            opened: None,
+            peak: now,
+            score: f64::MIN,
+            evidence: Vec::new(),
+            named: None,
+            fast_onset: None,
+            wish: None,
+            last_fast: None,
+            last_late: None,
+            late_peak: None,
+            last_above: now,
+            sustained: Duration::ZERO,
+        }
+    }
+
+    /// Takes in the evidence of a tick.
+    pub(super) fn observe(
+        &mut self,
+        setup: &FusionSetup,
+        memories: &[Memory],
+        naming: &Memory,
+        weighed: &Weighed,
+        now: Timestamp,
+    ) {
+        if weighed.total > self.score {
+            self.score = weighed.total;
+            self.peak = now;
+            self.evidence = explain(setup, memories, now);
+        }
+        if weighed.fresh >= setup.weights.decision.exit() {
+            self.last_above = now;
+            if weighed.late > 0.0 {
+                self.last_late = Some(now);
+            }
+        }
+        if weighed.late > self.late_peak.map_or(0.0, |(_, late)| late) {
+            self.late_peak = Some((now, weighed.late));
+        }
+        for (group, memory) in setup.groups.iter().zip(memories) {
+            let Some((item, llr)) = memory.best(now, group) else { continue };
+            match group.role {
+                Role::Fast if group.weight * llr >= SUPPORT => {
+                    self.fast_onset = earlier(self.fast_onset, item.onset);
+                    if let Some(fresh) = memory.fresh(now) {
+                        self.last_fast = self.last_fast.max(Some(fresh.at));
+                    }
+                    self.last_fast = self.last_fast.or(Some(item.at));
+                }
+                Role::Decisive => {
+                    let since = self.wish.map(|(since, _)| since);
+                    let since = earlier(since, item.onset - group.delay);
+                    self.wish = since.map(|since| (since, item.at));
+                }
+                Role::Fast | Role::Late => {}
+            }
+        }
+        if let Some((item, _)) = naming.best(now, &setup.naming)
+            && self.named.as_ref().is_none_or(|named| item.llr > named.llr)
+        {
+            self.named = Some(item.clone());
+        }
+    }
+
+    /// Where a clip of it begins and ends, as far as is known at `now`.
+    fn bounds(&self, bounds: &Bounds, delay: Duration, now: Timestamp) -> (Timestamp, Timestamp) {
+        let seen = self.fast_onset.into_iter().chain(self.wish.map(|(since, _)| since)).min();
+        let (start, end) = match (seen, self.late_peak) {
+            (Some(onset), _) => {
+                let heard = self.last_late.map(|late| late - delay);
+                let end =
+                    [self.last_fast, self.wish.map(|(_, last)| last), heard].into_iter().flatten().max();
+                (onset, end.unwrap_or(onset).max(onset))
+            }
+            (None, Some((peak, _))) => {
+                let happened = peak - delay;
+                (happened - bounds.chat_before, happened + bounds.chat_after)
+            }
+            (None, None) => (now, now),
+        };
+        (start - bounds.pre_roll, end + bounds.post_roll)
+    }
+
+    /// The moment as it is now, after a transition.
+    pub(super) fn transition(
+        &mut self,
+        state: MomentState,
+        stream: &StreamId,
+        setup: &FusionSetup,
+        delay: &ChatDelay,
+        now: Timestamp,
+    ) -> Moment {
+        self.rev += 1;
+        let bounds = &setup.weights.bounds;
+        let (start, end) = self.bounds(bounds, delay.estimate(bounds.chat_delay), now);
+        let mut evidence = self.evidence.clone();
+        let label = match &self.named {
+            Some(named) => {
+                if !evidence.iter().any(|e| e.detector == named.detector && e.label == named.label) {
+                    // It adds nothing to the score, but it is why the moment is called what it is called.
+                    evidence.insert(evidence.len() - 1, Evidence::of(named, 0.0));
+                }
+                named.label.clone()
+            }
+            None => evidence[0].label.clone(),
+        };
+        Moment {
+            id: self.id.clone(),
+            rev: self.rev,
+            stream: stream.clone(),
+            state,
+            start,
+            peak: self.peak,
+            end,
+            decided_at: now,
+            start_time: None,
+            peak_time: None,
+            end_time: None,
+            score: round_score(evidence.iter().map(|e| e.contribution).sum()),
+            label,
+            evidence,
+            trace: None,
+        }
+    }
+
+    /// When it happened and when chat peaked, where both sound (or the like) and chat were there.
+    pub(super) fn lesson(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((self.fast_onset?, self.late_peak?.0))
+    }
+}
+
+fn earlier(known: Option<Timestamp>, new: Timestamp) -> Option<Timestamp> {
+    Some(known.map_or(new, |k| k.min(new)))
+}
+
+impl Evidence {
+    fn of(item: &Item, contribution: f64) -> Self {
+        Self {
+            detector: item.detector.clone(),
+            label: item.label.clone(),
+            camera: item.camera.clone(),
+            at: item.at,
+            score: item.score,
+            contribution: round_score(contribution),
+        }
+    }
+}
+
+/// Each group's strongest evidence with its share, strongest first, and the prior last.
+fn explain(setup: &FusionSetup, memories: &[Memory], now: Timestamp) -> Vec<Evidence> {
+    let mut evidence: Vec<_> = setup
+        .groups
+        .iter()
+        .zip(memories)
+        .filter_map(|(group, memory)| memory.best(now, group).map(|(item, llr)| (item, group.weight * llr)))
+        .filter(|(_, share)| *share > 0.0)
+        .map(|(item, share)| Evidence::of(item, share))
+        .collect();
+    evidence.sort_by(|a, b| b.contribution.total_cmp(&a.contribution));
+    let bias = round_score(setup.weights.bias);
+    evidence.push(Evidence {
+        detector: "fusion".into(),
+        label: "prior".into(),
+        camera: None,
+        at: now,
+        score: bias,
+        contribution: bias,
+    });
+    evidence
+}

@@ -1,0 +1,254 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::active::{Active, Weighed};
+use super::bounds::ChatDelay;
+use super::decision::Budget;
+use super::memory::{Item, Memory};
+use super::{Fusion, FusionSetup, Moment, MomentState, moment_id};
+use crate::detector::Signal;
+use crate::{Error, Result, StreamId, Timestamp};
+
+/// Fuses calibrated evidence that it remembers.
+///
+/// At every tick `t` of stream time the log-odds of a moment are
+///
+/// ```text
+/// L(t) = bias + Σ_groups weight · max over the group's signals of LLR(score)·h(t − at)
+/// ```
+///
+/// where `LLR` is the signal's calibrated log-likelihood ratio, clipped, and `h` is 1 while the group's
+/// evidence is held and then fades exponentially. Sound is held for about 35 s, so that chat, which comes
+/// some 20 s late, can confirm it. Signals with one cause share a group and count once.
+///
+/// - Fast evidence (sound, faces, game) above `provisional` makes a moment *provisional*; late evidence
+///   (chat) that lifts L above `enter`, or fast evidence that stays above it, *opens* it; otherwise it is
+///   *dropped*. Chat alone opens a moment; a marker does so at once.
+/// - An open moment *closes* when fresh evidence has stayed below `enter − hysteresis` for `quiet`, or after
+///   `max_length`. The next one opens no earlier than `refractory` after its peak, and only after evidence
+///   has fallen below the exit threshold, so that one long roar is one moment.
+/// - It starts at the earliest fast onset, or, with chat alone, at chat's peak less the chat delay. The delay
+///   is learned from the stream's own moments that had both.
+/// - The evidence of a moment is each group's strongest signal at the peak, and the prior (`fusion`/`prior`, the
+///   bias) last; the contributions add up to the score. A signal that only names the moment is listed with
+///   contribution 0.
+///
+/// A signal costs amortised O(1), a tick O(groups); while nothing is remembered, time costs nothing.
+#[derive(Debug, Clone)]
+pub struct EvidenceFusion {
+    stream: StreamId,
+    setup: Arc<FusionSetup>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    /// Signals that no tick has seen yet.
+    pending: VecDeque<Signal>,
+    memories: Vec<Memory>,
+    naming: Memory,
+    /// The last tick that was decided; `idle` says that nothing is remembered since.
+    last_tick: Option<Timestamp>,
+    idle: bool,
+    active: Option<Active>,
+    blocked_until: Option<Timestamp>,
+    /// Evidence has been low since the last moment.
+    armed: bool,
+    budget: Budget,
+    delay: ChatDelay,
+}
+
+impl EvidenceFusion {
+    /// A fusion for one stream; see [`FusionConfig::setup`](super::FusionConfig::setup).
+    pub fn new(stream: StreamId, setup: Arc<FusionSetup>) -> Self {
+        let state = State {
+            pending: VecDeque::new(),
+            memories: vec![Memory::default(); setup.groups.len()],
+            naming: Memory::default(),
+            last_tick: None,
+            idle: true,
+            active: None,
+            blocked_until: None,
+            armed: true,
+            budget: Budget::default(),
+            delay: ChatDelay::default(),
+        };
+        Self { stream, setup, state }
+    }
+
+    /// The next tick that has anything to decide.
+    fn next_tick(&self) -> Option<Timestamp> {
+        let step = self.setup.weights.decision.tick;
+        let after_last = self.state.last_tick.map(|t| t + step);
+        if !self.state.idle {
+            return after_last;
+        }
+        let first = self.state.pending.front()?.at;
+        let tick = first.offset_micros(-1).next_multiple(step);
+        Some(after_last.map_or(tick, |after| after.max(tick)))
+    }
+
+    fn run(&mut self, now: Timestamp, out: &mut Vec<Moment>) {
+        while self.state.pending.front().is_some_and(|s| s.at <= now) {
+            if let Some(signal) = self.state.pending.pop_front() {
+                self.absorb(&signal);
+            }
+        }
+        self.state.last_tick = Some(now);
+        for (group, memory) in self.setup.groups.iter().zip(&mut self.state.memories) {
+            memory.advance(now, group);
+        }
+        self.state.naming.advance(now, &self.setup.naming);
+        let weighed = Weighed::new(&self.setup, &self.state.memories, now);
+        match self.state.active.take() {
+            None => self.begin(&weighed, now, out),
+            Some(active) => self.follow(active, &weighed, now, out),
+        }
+        self.state.idle = self.state.active.is_none()
+            && self.state.naming.is_empty()
+            && self.state.memories.iter().all(Memory::is_empty);
+        if self.state.idle {
+            self.state.armed = true;
+        }
+    }
+
+    fn absorb(&mut self, signal: &Signal) {
+        let calibrated = self.setup.calibrate(&signal.detector, &signal.label, signal.score);
+        let Some((group, llr, describes)) = calibrated else { return };
+        let item = Item::new(signal, llr);
+        if describes {
+            self.state.naming.push(item.clone());
+        }
+        if self.setup.groups[group].weight > 0.0 {
+            self.state.memories[group].push(item);
+        }
+    }
+
+    /// Without a moment: is there one now?
+    fn begin(&mut self, weighed: &Weighed, now: Timestamp, out: &mut Vec<Moment>) {
+        let decision = &self.setup.weights.decision;
+        let wished = weighed.decisive > 0.0;
+        if !wished {
+            self.state.armed |= weighed.fresh < decision.exit();
+            if !self.state.armed || self.state.blocked_until.is_some_and(|until| now < until) {
+                return;
+            }
+        }
+        let margin = self.state.budget.margin(self.setup.clips_per_hour, now);
+        let opens = wished || (weighed.late > 0.0 && weighed.total >= decision.enter + margin);
+        let fast_alone = self.setup.weights.bias + weighed.fast;
+        if !opens && (weighed.fast <= 0.0 || fast_alone < decision.provisional + margin) {
+            return;
+        }
+        let mut active = Active::new(moment_id(&self.stream, now), now);
+        active.observe(&self.setup, &self.state.memories, &self.state.naming, weighed, now);
+        if opens {
+            self.open(active, wished, now, out);
+        } else {
+            self.emit(active, MomentState::Provisional, now, out);
+        }
+    }
+
+    fn open(&mut self, mut active: Active, wished: bool, now: Timestamp, out: &mut Vec<Moment>) {
+        active.opened = Some(now);
+        active.last_above = now;
+        if !wished {
+            self.state.budget.opened(self.setup.clips_per_hour, now);
+        }
+        self.emit(active, MomentState::Open, now, out);
+    }
+
+    /// With a moment: how does it go on?
+    fn follow(&mut self, mut active: Active, weighed: &Weighed, now: Timestamp, out: &mut Vec<Moment>) {
+        active.observe(&self.setup, &self.state.memories, &self.state.naming, weighed, now);
+        let decision = &self.setup.weights.decision;
+        let Some(opened) = active.opened else {
+            let margin = self.state.budget.margin(self.setup.clips_per_hour, now);
+            let enter = decision.enter + margin;
+            if self.setup.weights.bias + weighed.fast >= enter {
+                active.sustained += decision.tick;
+            }
+            let wished = weighed.decisive > 0.0;
+            let confirmed = weighed.late > 0.0 && weighed.total >= enter;
+            let waited = now.micros_since(active.last_fast.unwrap_or(active.since));
+            let too_long = now >= active.since + decision.max_length + decision.confirm_within;
+            if wished || confirmed || active.sustained >= decision.sustain {
+                self.open(active, wished, now, out);
+            } else if too_long || waited >= decision.confirm_within.as_micros() as i64 {
+                self.state.armed = false;
+                self.emit(active, MomentState::Dropped, now, out);
+            } else {
+                self.state.active = Some(active);
+            }
+            return;
+        };
+        if now >= active.last_above + decision.quiet || now >= opened + decision.max_length {
+            self.close(active, now, out);
+        } else {
+            self.state.active = Some(active);
+        }
+    }
+
+    fn close(&mut self, active: Active, now: Timestamp, out: &mut Vec<Moment>) {
+        self.state.blocked_until = Some(active.peak + self.setup.weights.decision.refractory);
+        self.state.armed = false;
+        let lesson = active.lesson();
+        self.emit(active, MomentState::Closed, now, out);
+        if let Some((onset, peak)) = lesson {
+            self.state.delay.learn(onset, peak);
+        }
+    }
+
+    fn emit(&mut self, mut active: Active, state: MomentState, now: Timestamp, out: &mut Vec<Moment>) {
+        let moment = active.transition(state, &self.stream, &self.setup, &self.state.delay, now);
+        if !moment.is_final() {
+            self.state.active = Some(active);
+        }
+        out.push(moment);
+    }
+}
+
+impl Fusion for EvidenceFusion {
+    fn push(&mut self, signal: &Signal) {
+        if signal.score.is_finite() {
+            self.state.pending.push_back(signal.clone());
+        }
+    }
+
+    fn advance(&mut self, watermark: Timestamp, out: &mut Vec<Moment>) {
+        while let Some(tick) = self.next_tick()
+            && tick < watermark
+        {
+            self.run(tick, out);
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<Moment>) {
+        // The end is infinity: ticks go on until nothing is undecided, so that it does not matter how far the
+        // watermark had come.
+        while (self.state.active.is_some() || !self.state.pending.is_empty())
+            && let Some(tick) = self.next_tick()
+        {
+            self.run(tick, out);
+        }
+    }
+
+    fn snapshot(&self) -> Result<Value> {
+        Ok(serde_json::to_value(&self.state)?)
+    }
+
+    fn restore(&mut self, state: &Value) -> Result<()> {
+        let state = State::deserialize(state)
+            .map_err(|e| Error::invalid("this is not a state of evidence fusion").with_source(e))?;
+        if state.memories.len() != self.setup.groups.len() {
+            return Err(Error::invalid("this state was made with weights of other groups")
+                .with_hint("start with the weights that the state was made with, or without the state"));
+        }
+        self.state = state;
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::segment::Segment;
+use crate::cutter::{Span, is_closed};
+use crate::media::mp4::Row;
+use crate::media::{Track, TrackKind};
+use crate::{Error, ErrorKind, Result, Timestamp};
+
+/// A recorded sample and the file it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedSample {
+    /// Times, size and place.
+    pub row: Row,
+    /// Which of [`Slice::files`] holds it.
+    pub file: usize,
+}
+
+/// A stretch of a recording that can be decoded: the samples of one session, from a place where decoding can begin.
+#[derive(Debug, Clone)]
+pub struct Slice {
+    /// The tracks.
+    pub tracks: Arc<[Track]>,
+    /// Samples per track, in decode order. Pictures begin with the last sync sample at or before the start;
+    /// sound begins one sample before the start, so that its decoder can settle.
+    pub samples: Vec<Vec<IndexedSample>>,
+    /// The files that hold them.
+    pub files: Vec<PathBuf>,
+    /// What of the asked span is recorded without a break.
+    pub available: Span,
+    /// Why that is less than what was asked for; empty where it is not.
+    pub reasons: Vec<String>,
+}
+
+impl Slice {
+    /// The index of the track of pictures.
+    pub fn video(&self) -> Option<usize> {
+        self.tracks.iter().position(|t| t.kind == TrackKind::Video)
+    }
+
+    /// The index of the track of sound.
+    pub fn audio(&self) -> Option<usize> {
+        self.tracks.iter().position(|t| t.kind == TrackKind::Audio)
+    }
+}
+
+/// How far apart two samples of a track may be before that counts as a gap.
+const GAP_US: i64 = 1_000_000;
+
+/// A run of samples without a gap: part of one session's files.
+struct Run<'a> {
+    segments: Vec<&'a Segment>,
+    start_us: i64,
+    end_us: i64,
+}
+
+/// Groups segments into stretches that can be shown without a break.
+fn runs<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<Run<'a>> {
+    let mut runs: Vec<Run<'a>> = Vec::new();
+    for segment in segments {
+        let Some((start_us, end_us)) = segment.span_us() else { continue };
+        let continues = runs.last().and_then(|run| run.segments.last().map(|last| (run, *last))).is_some_and(
+            |(run, last)| {
+                last.info.session == segment.info.session
+                    && last.info.epoch == segment.info.epoch
+                    && last.tracks == segment.tracks
+                    && (start_us - run.end_us).abs() <= GAP_US
+            },
+        );
+        match runs.last_mut().filter(|_| continues) {
+            Some(run) => {
+                run.segments.push(segment);
+                run.end_us = run.end_us.max(end_us);
+            }
+            None => runs.push(Run { segments: vec![segment], start_us, end_us }),
+        }
+    }
+    runs
+}
+
+/// Finds what is recorded of `asked`; where a gap divides it, the part that holds `peak` (else the longest).
+pub(super) fn slice<'a>(
+    segments: impl Iterator<Item = &'a Segment>,
+    asked: Span,
+    peak: Option<Timestamp>,
+) -> Result<Slice> {
+    let (from, to) = (asked.start.as_micros(), asked.end.as_micros());
+    let runs = runs(segments);
+    let overlap = |run: &Run<'_>| run.end_us.min(to) - run.start_us.max(from);
+    let holds_peak = |run: &&Run<'_>| {
+        peak.is_some_and(|p| (run.start_us..run.end_us).contains(&p.as_micros())) && overlap(run) > 0
+    };
+    let run = runs
+        .iter()
+        .find(holds_peak)
+        .or_else(|| runs.iter().filter(|r| overlap(r) > 0).max_by_key(|r| overlap(r)))
+        .ok_or_else(|| {
+            let recorded = match (runs.first(), runs.last()) {
+                (Some(first), Some(last)) => {
+                    format!("{:.3} to {:.3} s", first.start_us as f64 / 1e6, last.end_us as f64 / 1e6)
+                }
+                _ => "nothing".to_owned(),
+            };
+            Error::new(
+                ErrorKind::NotFound,
+                format!("nothing is recorded between {} and {}", asked.start, asked.end),
+            )
+            .with_context("recorded", recorded)
+        })?;
+    let mut reasons = Vec::new();
+    let before = runs.iter().any(|r| r.end_us <= run.start_us && r.end_us > from);
+    let after = runs.iter().any(|r| r.start_us >= run.end_us && r.start_us < to);
+    if run.start_us > from {
+        let why = if before { "a gap in the recording ends there" } else { "the recording begins there" };
+        reasons.push(format!("starts {:.3} s late: {why}", (run.start_us - from) as f64 / 1e6));
+    }
+    if run.end_us < to {
+        let why = if after { "a gap in the recording begins there" } else { "the recording ends there" };
+        reasons.push(format!("ends {:.3} s early: {why}", (to - run.end_us) as f64 / 1e6));
+    }
+    let available = Span {
+        start: Timestamp::from_micros(run.start_us.max(from)),
+        end: Timestamp::from_micros(run.end_us.min(to)),
+    };
+    Ok(collect(run, available, reasons))
+}
+
+fn collect(run: &Run<'_>, available: Span, reasons: Vec<String>) -> Slice {
+    let tracks = run.segments[0].tracks.clone();
+    let mut samples = Vec::with_capacity(tracks.len());
+    for (t, track) in tracks.iter().enumerate() {
+        let all: Vec<IndexedSample> = run
+            .segments
+            .iter()
+            .enumerate()
+            .flat_map(|(file, s)| s.rows[t].iter().map(move |row| IndexedSample { row: *row, file }))
+            .collect();
+        let start = track.ticks(available.start.as_micros());
+        let end = track.ticks(available.end.as_micros());
+        let first = match track.kind {
+            // The last sync sample at or before the first picture that is wanted.
+            TrackKind::Video => all.iter().rposition(|s| s.row.sync && s.row.pts <= start).map(|i| {
+                // Pictures of an open GOP refer to the one before it.
+                match (is_closed(&all, i), all[..i].iter().rposition(|s| s.row.sync)) {
+                    (false, Some(earlier)) => earlier,
+                    _ => i,
+                }
+            }),
+            TrackKind::Audio => all.iter().rposition(|s| s.row.pts <= start).map(|i| i.saturating_sub(1)),
+        }
+        .or_else(|| all.iter().position(|s| s.row.sync))
+        .unwrap_or(all.len());
+        // Whatever a wanted picture refers to comes before it in decode order.
+        let last = all.iter().rposition(|s| s.row.pts < end).map_or(first, |i| i + 1);
+        samples.push(all.get(first..last.max(first)).unwrap_or_default().to_vec());
+    }
+    let files = run.segments.iter().map(|s| s.path.clone()).collect();
+    Slice { tracks, samples, files, available, reasons }
+}

@@ -1,0 +1,285 @@
+//! From coded sound to PCM windows with the instants of their packets.
+
+use std::io::{Read, Write};
+use std::process::{ChildStdin, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use rubato::audioadapter_buffers::direct::InterleavedSlice;
+use rubato::{Fft, FixedSync, Resampler};
+use symphonia::core::audio::GenericAudioBufferRef;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_AAC;
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::packet::Packet;
+use symphonia::core::units::{Duration as Ticks, Timestamp as PacketTime};
+
+use super::queue::{BoundedQueue, Popped};
+use crate::event::media::{Audio16k, AudioWindow};
+use crate::media::ffmpeg::{Ffmpeg, Running};
+use crate::media::mp4::{Fragment, FragmentSample, aac_config, aac_object_type, fragment, init_segment};
+use crate::media::{Sample, Track};
+use crate::{Error, ErrorKind, Result, Timestamp};
+
+/// Decodes one track of sound: AAC-LC in this process, everything else by a child ffmpeg of its own (never the one
+/// that records).
+pub(super) enum PcmDecoder {
+    Aac { decoder: Box<dyn AudioDecoder>, buffer: Vec<f32>, errors: u64 },
+    Child(ChildDecoder),
+}
+
+impl PcmDecoder {
+    pub(super) fn new(ffmpeg: &Ffmpeg, track: &Track) -> Result<Self> {
+        if &track.fourcc == b"mp4a" && aac_object_type(&track.config) == Some(2) {
+            if let Some(config) = aac_config(&track.config) {
+                let mut params = AudioCodecParameters::new();
+                params
+                    .for_codec(CODEC_ID_AAC)
+                    .with_sample_rate(track.sample_rate)
+                    .with_extra_data(config.into());
+                let decoder = symphonia::default::get_codecs()
+                    .make_audio_decoder(&params, &AudioDecoderOptions::default());
+                if let Ok(decoder) = decoder {
+                    return Ok(Self::Aac { decoder, buffer: Vec::new(), errors: 0 });
+                }
+            }
+        }
+        ChildDecoder::new(ffmpeg, track).map(Self::Child)
+    }
+
+    /// Decodes a packet. The window's instant is the packet's; a packet that does not decode is skipped and counted.
+    pub(super) fn decode(&mut self, sample: &Sample, at: Timestamp) -> Result<Vec<(Timestamp, AudioWindow)>> {
+        match self {
+            Self::Aac { decoder, buffer, errors } => {
+                let packet =
+                    Packet::new(0, PacketTime::new(0), Ticks::new(u64::from(sample.duration)), &*sample.data);
+                match decoder.decode(&packet) {
+                    Ok(decoded) => Ok(interleave(&decoded, buffer).map(|w| (at, w)).into_iter().collect()),
+                    Err(_) => {
+                        *errors += 1;
+                        Ok(Vec::new())
+                    }
+                }
+            }
+            Self::Child(child) => {
+                child.feed(sample, at)?;
+                Ok(child.take())
+            }
+        }
+    }
+
+    /// The input has ended: what is still inside the decoder.
+    pub(super) fn finish(&mut self) -> Vec<(Timestamp, AudioWindow)> {
+        match self {
+            Self::Aac { .. } => Vec::new(),
+            Self::Child(child) => child.finish(),
+        }
+    }
+
+    /// Packets that did not decode.
+    pub(super) fn errors(&self) -> u64 {
+        match self {
+            Self::Aac { errors, .. } => *errors,
+            Self::Child(_) => 0,
+        }
+    }
+}
+
+fn interleave(decoded: &GenericAudioBufferRef<'_>, buffer: &mut Vec<f32>) -> Option<AudioWindow> {
+    let channels = decoded.num_planes();
+    buffer.resize(decoded.samples_interleaved(), 0.0);
+    decoded.copy_to_slice_interleaved(&mut buffer[..]);
+    if buffer.is_empty() {
+        return None;
+    }
+    let (rate, channels) = (decoded.spec().rate(), u16::try_from(channels).unwrap_or(1));
+    Some(AudioWindow { rate, channels, samples: Arc::from(&buffer[..]) })
+}
+
+/// A child ffmpeg that turns any codec into PCM. Its pipe carries no timestamps; since a decoder gives out exactly what
+/// its packets hold, instants are counted from the first packet, anew after every gap.
+pub(super) struct ChildDecoder {
+    stdin: Option<ChildStdin>,
+    pcm: Arc<BoundedQueue<Vec<f32>>>,
+    track: Track,
+    sequence: u32,
+    next: Option<Timestamp>,
+    /// Samples per channel given out since `next` was set.
+    running: Running,
+}
+
+const CHILD_CHANNELS: u16 = 2;
+/// Blocks of PCM that may wait; about a minute.
+const PCM_BLOCKS: usize = 1024;
+const PCM_BLOCK: usize = 4096;
+
+impl ChildDecoder {
+    fn new(ffmpeg: &Ffmpeg, track: &Track) -> Result<Self> {
+        let rate = track.sample_rate.max(8000).to_string();
+        let mut command = ffmpeg.command();
+        command
+            .args([
+                "-probesize",
+                "32768",
+                "-analyzeduration",
+                "0",
+                "-fflags",
+                "nobuffer",
+                "-f",
+                "mp4",
+                "-i",
+                "pipe:0",
+            ])
+            .args(["-map", "0:a:0", "-ac", "2", "-ar", &rate, "-f", "f32le", "-flush_packets", "1", "pipe:1"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut running = ffmpeg.spawn(&mut command)?;
+        let mut stdin = running.child.stdin.take();
+        if let Some(stdin) = &mut stdin {
+            stdin.write_all(&init_segment(std::slice::from_ref(track)))?;
+        }
+        let pcm = Arc::new(BoundedQueue::new(PCM_BLOCKS));
+        if let Some(mut stdout) = running.child.stdout.take() {
+            let pcm = pcm.clone();
+            thread::Builder::new().name("pcm".into()).spawn(move || {
+                let mut bytes = vec![0; PCM_BLOCK * 4];
+                let mut filled = 0;
+                while let Ok(n) = stdout.read(&mut bytes[filled..]) {
+                    if n == 0 {
+                        break;
+                    }
+                    filled += n;
+                    let whole = filled / 8 * 8;
+                    let block =
+                        bytes[..whole].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+                    pcm.push_dropping(block.collect());
+                    bytes.copy_within(whole..filled, 0);
+                    filled -= whole;
+                }
+                pcm.close();
+            })?;
+        }
+        Ok(Self { stdin, pcm, track: track.clone(), sequence: 0, next: None, running })
+    }
+
+    fn feed(&mut self, sample: &Sample, at: Timestamp) -> Result<()> {
+        self.sequence += 1;
+        self.next.get_or_insert(at);
+        let described = FragmentSample {
+            size: sample.data.len() as u32,
+            duration: sample.duration,
+            offset: 0,
+            sync: true,
+        };
+        let mut bytes =
+            fragment(self.sequence, &[Fragment { track: 0, dts: sample.dts, samples: vec![described] }]);
+        bytes.extend_from_slice(&sample.data);
+        let stdin =
+            self.stdin.as_mut().ok_or_else(|| Error::new(ErrorKind::Media, "the sound decoder has ended"))?;
+        stdin.write_all(&bytes).map_err(|e| {
+            Error::new(ErrorKind::Media, "the sound decoder has ended")
+                .with_source(e)
+                .with_context("said", self.running.messages.lines().join(" / "))
+        })
+    }
+
+    fn take(&mut self) -> Vec<(Timestamp, AudioWindow)> {
+        let mut out = Vec::new();
+        while let Popped::Item(block) = self.pcm.pop(std::time::Duration::ZERO) {
+            out.extend(self.window(block));
+        }
+        out
+    }
+
+    fn finish(&mut self) -> Vec<(Timestamp, AudioWindow)> {
+        self.stdin = None;
+        let mut out = Vec::new();
+        loop {
+            match self.pcm.pop(std::time::Duration::from_secs(5)) {
+                Popped::Item(block) => out.extend(self.window(block)),
+                Popped::Empty | Popped::Closed => return out,
+            }
+        }
+    }
+
+    fn window(&mut self, block: Vec<f32>) -> Option<(Timestamp, AudioWindow)> {
+        let at = self.next?;
+        let rate = self.track.sample_rate.max(8000);
+        let window = AudioWindow { rate, channels: CHILD_CHANNELS, samples: block.into() };
+        self.next = Some(window.end(at));
+        Some((at, window))
+    }
+}
+
+/// Resamples to mono at 16 kHz, in blocks of 10 ms, keeping instants.
+pub(super) struct To16k {
+    rate: u32,
+    resampler: Option<Fft<f32>>,
+    pending: Vec<f32>,
+    /// Instant of `pending`'s first sample, exact across blocks of fractional length: base plus samples counted.
+    base: Timestamp,
+    taken: u64,
+}
+
+impl To16k {
+    pub(super) fn new() -> Self {
+        Self { rate: 0, resampler: None, pending: Vec::new(), base: Timestamp::ZERO, taken: 0 }
+    }
+
+    pub(super) fn push(&mut self, at: Timestamp, window: &AudioWindow) -> Result<Vec<(Timestamp, Audio16k)>> {
+        let expected = self.instant(self.pending.len() as u64);
+        let gap = at.micros_since(expected).abs() > 20_000;
+        if window.rate != self.rate || gap {
+            self.rate = window.rate;
+            self.pending.clear();
+            (self.base, self.taken) = (at, 0);
+            self.resampler = if window.rate == Audio16k::RATE {
+                None
+            } else {
+                let chunk = (window.rate / 100).max(1) as usize;
+                let built =
+                    Fft::new(window.rate as usize, Audio16k::RATE as usize, chunk, 1, FixedSync::Both);
+                Some(built.map_err(|e| {
+                    Error::new(ErrorKind::Unsupported, "sound of this rate cannot be resampled")
+                        .with_context("rate", window.rate)
+                        .with_source(e)
+                })?)
+            };
+        }
+        let channels = usize::from(window.channels.max(1));
+        self.pending.extend(
+            window.samples.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32),
+        );
+        let mut out = Vec::new();
+        let mut used = 0;
+        loop {
+            let chunk =
+                self.resampler.as_ref().map_or((self.rate / 100) as usize, Resampler::input_frames_next);
+            if chunk == 0 || self.pending.len() - used < chunk {
+                break;
+            }
+            let block = &self.pending[used..used + chunk];
+            let at = self.instant(used as u64);
+            out.push(match &mut self.resampler {
+                None => (at, Audio16k { samples: block.into() }),
+                Some(resampler) => {
+                    let bug = |e: String| {
+                        Error::new(ErrorKind::Internal, "resampling failed").with_context("said", e)
+                    };
+                    let input = InterleavedSlice::new(block, 1, chunk).map_err(|e| bug(e.to_string()))?;
+                    let resampled = resampler.process(&input, None).map_err(|e| bug(e.to_string()))?;
+                    let delay = resampler.output_delay() as i64 * 1_000_000 / i64::from(Audio16k::RATE);
+                    (at.offset_micros(-delay), Audio16k { samples: resampled.take_data().into() })
+                }
+            });
+            used += chunk;
+        }
+        self.pending.drain(..used);
+        self.taken += used as u64;
+        Ok(out)
+    }
+
+    fn instant(&self, ahead: u64) -> Timestamp {
+        let samples = i128::from(self.taken + ahead);
+        self.base.offset_micros((samples * 1_000_000 / i128::from(self.rate.max(1))) as i64)
+    }
+}

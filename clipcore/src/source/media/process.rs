@@ -1,0 +1,185 @@
+//! The one ffmpeg that reads an input: started, read by a thread, watched, ended.
+
+use std::io::Read;
+use std::process::Stdio;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use super::input::Input;
+use crate::media::ffmpeg::{Ffmpeg, Running};
+use crate::{Error, ErrorKind, Result};
+
+/// What a codec that MP4 cannot hold is turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Transcode {
+    pub(super) video: bool,
+    pub(super) audio: bool,
+}
+
+/// Blocks of 64 KiB that may wait between the pipe and the demultiplexer.
+const WAITING: usize = 64;
+
+pub(super) struct Process {
+    running: Running,
+    blocks: Receiver<Vec<u8>>,
+}
+
+/// What reading gave.
+pub(super) enum Block {
+    Bytes(Vec<u8>),
+    /// Nothing came in time.
+    Nothing,
+    End,
+}
+
+impl Process {
+    pub(super) fn start(
+        ffmpeg: &Ffmpeg,
+        input: &Input,
+        stall: Duration,
+        transcode: Transcode,
+    ) -> Result<Self> {
+        let mut command = ffmpeg.command();
+        if *input == Input::Stdin {
+            command.stdin(Stdio::inherit());
+        }
+        command.arg("-copyts").args(input.args(stall));
+        // A capital V leaves cover pictures out; everything is optional, so that sound or pictures alone work.
+        command.args(["-map", "0:V:0?", "-map", "0:a:0?", "-dn", "-sn", "-c", "copy"]);
+        if transcode.video {
+            command.args([
+                "-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-g", "60", "-pix_fmt", "yuv420p",
+            ]);
+        }
+        if transcode.audio {
+            command.args(["-c:a", "aac", "-b:a", "192k"]);
+        }
+        // `frag_discont` without edit lists makes `tfdt` the publisher's own decode time.
+        command
+            .args(["-f", "mp4", "-movflags", "delay_moov+default_base_moof+frag_discont+skip_trailer"])
+            .args(["-frag_duration", "20000", "-use_editlist", "0", "-avoid_negative_ts", "disabled"])
+            .args(["-strict", "-2", "-flush_packets", "1", "pipe:1"])
+            .stdout(Stdio::piped());
+        let mut running = ffmpeg.spawn(&mut command)?;
+        let mut stdout = running
+            .child
+            .stdout
+            .take()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "ffmpeg has no standard output"))?;
+        let (tx, blocks) = sync_channel(WAITING);
+        std::thread::Builder::new().name("ingest-pipe".into()).spawn(move || {
+            let mut bytes = vec![0; 1 << 16];
+            while let Ok(n) = stdout.read(&mut bytes) {
+                if n == 0 || tx.send(bytes[..n].to_vec()).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { running, blocks })
+    }
+
+    pub(super) fn read(&self, patience: Duration) -> Block {
+        match self.blocks.recv_timeout(patience) {
+            Ok(bytes) => Block::Bytes(bytes),
+            Err(RecvTimeoutError::Timeout) => Block::Nothing,
+            Err(RecvTimeoutError::Disconnected) => Block::End,
+        }
+    }
+
+    /// Whether ffmpeg has begun to bend timestamps, which hides that the publisher started anew.
+    pub(super) fn bends_timestamps(&self) -> bool {
+        self.running.messages.contain("Non-monotonous DTS")
+            || self.running.messages.contain("non monotonically increasing")
+    }
+
+    /// Waits for the end and says what it means: `Ok` for an orderly one.
+    pub(super) fn end(mut self) -> Result<()> {
+        let status = self.running.child.wait()?;
+        // The last lines may still be on their way through the pipe.
+        std::thread::sleep(Duration::from_millis(20));
+        let lines = self.running.messages.lines();
+        if status.success() && !self.running.messages.contain("Output file is empty") {
+            return Ok(());
+        }
+        let said = lines.join(" / ");
+        let (kind, message, hint) = explain(&said);
+        let mut error =
+            Error::new(kind, message).with_context("ffmpeg said", crate::ids::shorten_to(&said, 400));
+        if let Some(hint) = hint {
+            error = error.with_hint(hint);
+        }
+        Err(error)
+    }
+
+    /// Which codec MP4 refused, where that is why it ended.
+    pub(super) fn refused(said: &str) -> Option<(Transcode, String)> {
+        let at = said.find("Could not find tag for codec ")?;
+        let rest = &said[at + "Could not find tag for codec ".len()..];
+        let codec = rest.split_whitespace().next()?.to_owned();
+        // Pictures are mapped first, so stream #0 is sound only where there are none; the codec's name decides.
+        let audio = codec.starts_with("pcm_")
+            || [
+                "vorbis",
+                "wmav",
+                "adpcm",
+                "mp2",
+                "dts",
+                "truehd",
+                "speex",
+                "wavpack",
+                "ape",
+                "nellymoser",
+                "amr",
+                "tta",
+                "cook",
+            ]
+            .iter()
+            .any(|name| codec.starts_with(name));
+        Some((Transcode { video: !audio, audio }, codec))
+    }
+
+    pub(super) fn stop(mut self) {
+        self.running.terminate();
+    }
+}
+
+/// What ffmpeg's words mean for a person.
+fn explain(said: &str) -> (ErrorKind, &'static str, Option<&'static str>) {
+    let has = |text: &str| said.contains(text);
+    if has("matches no streams") || has("does not contain any stream") || has("Output file is empty") {
+        return (ErrorKind::Unsupported, "the input has neither sound nor pictures that can be read", None);
+    }
+    if has("moov atom not found") {
+        let hint = "the file was cut off before its index was written: repair it, or record as MPEG-TS, MKV or fragmented MP4";
+        return (ErrorKind::InvalidInput, "the file is incomplete", Some(hint));
+    }
+    if has("Invalid data found") || has("could not find codec parameters") || has("End of file") {
+        return (ErrorKind::InvalidInput, "the input is not media that ffmpeg understands", None);
+    }
+    if has("Connection refused")
+        || has("Connection timed out")
+        || has("Network is unreachable")
+        || has("No route to host")
+    {
+        return (
+            ErrorKind::Unavailable,
+            "the server does not answer",
+            Some("check host and port, and that it is running"),
+        );
+    }
+    if has("404") || has("Stream not found") || has("NetStream.Play.StreamNotFound") || has("No such file") {
+        return (ErrorKind::NotFound, "there is no such stream or file", None);
+    }
+    if has("401") || has("403") || has("Unauthorized") || has("Forbidden") {
+        return (
+            ErrorKind::InvalidInput,
+            "the server refuses access",
+            Some("check user name, password or key in the URL"),
+        );
+    }
+    if has("Protocol not found") || has("not on whitelist") {
+        let hint = "install an ffmpeg with that protocol (clipcore doctor lists what is missing)";
+        return (ErrorKind::Unsupported, "this ffmpeg cannot read that protocol", Some(hint));
+    }
+    (ErrorKind::Media, "ffmpeg ended with an error", None)
+}

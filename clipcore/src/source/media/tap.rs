@@ -1,0 +1,310 @@
+//! The tap: decodes what is recorded and shows it to the camera's detectors, in a thread of its own that can fall
+//! behind without holding up the recording.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::audio::{PcmDecoder, To16k};
+use super::frames::{FrameConfig, FrameTap};
+use super::queue::{BoundedQueue, Popped, Queued};
+use crate::detector::AnyDetector;
+use crate::event::media::{Audio16k, AudioWindow, VideoFrame};
+use crate::event::{AnyEvent, EpochStart, Event, Header, Stamped};
+use crate::media::ffmpeg::Ffmpeg;
+use crate::media::{Sample, Track};
+use crate::source::{Item, SourceOutput};
+use crate::{CameraId, Result, StreamId, Timestamp, WallTime};
+
+/// What the ingest hands to the tap.
+#[derive(Debug)]
+pub(super) enum TapItem {
+    /// A connection's tracks.
+    Tracks(Vec<Track>),
+    /// A packet of sound or a picture, at its place on the stream's timeline.
+    Sample { sample: Sample, at: Timestamp, wall: Option<WallTime> },
+    /// A decoded frame.
+    Frame { at: Timestamp, frame: VideoFrame },
+    /// The frame decoder has ended.
+    FramesEnd,
+    /// Timestamps begin anew.
+    Epoch { at: Timestamp, epoch: EpochStart },
+    /// Something a person should know.
+    Notice(String),
+}
+
+impl Queued for TapItem {
+    fn may_drop(&self) -> bool {
+        matches!(self, Self::Sample { .. } | Self::Frame { .. })
+    }
+}
+
+/// Progress is told in steps of at least this.
+const STEP: Duration = Duration::from_millis(100);
+/// One kind of media may be this far behind the other before it no longer holds up the clock.
+const LAG: Duration = Duration::from_secs(3);
+/// Keyframes that may be in the decoder before the oldest is given up.
+const OUTSTANDING: usize = 8;
+
+pub(super) struct Tap {
+    pub(super) ffmpeg: Ffmpeg,
+    pub(super) stream: StreamId,
+    pub(super) camera: CameraId,
+    pub(super) detectors: Vec<AnyDetector>,
+    pub(super) frames: FrameConfig,
+    pub(super) out: SourceOutput,
+    pub(super) queue: Arc<BoundedQueue<TapItem>>,
+    state: State,
+}
+
+#[derive(Default)]
+struct State {
+    tracks: Vec<Track>,
+    decoder: Option<PcmDecoder>,
+    frame_tap: Option<FrameTap>,
+    to_16k: Option<To16k>,
+    /// Instants up to which sound and pictures have been looked at.
+    audio_end: Option<Timestamp>,
+    video_end: Option<Timestamp>,
+    outstanding: VecDeque<Timestamp>,
+    /// Detectors may not be shown anything earlier than this.
+    shown: Option<Timestamp>,
+    told: Option<Timestamp>,
+    wall: Option<(Timestamp, WallTime)>,
+    failures: Vec<u64>,
+}
+
+impl Tap {
+    pub(super) fn new(
+        ffmpeg: Ffmpeg,
+        camera: CameraId,
+        detectors: Vec<AnyDetector>,
+        frames: FrameConfig,
+        out: SourceOutput,
+        queue: Arc<BoundedQueue<TapItem>>,
+    ) -> Self {
+        let stream = out.stream().clone();
+        let failures = vec![0; detectors.len()];
+        let state = State { failures, ..State::default() };
+        Self { ffmpeg, stream, camera, detectors, frames, out, queue, state }
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub(super) fn run(mut self) -> Result<()> {
+        loop {
+            match self.queue.pop(Duration::from_millis(500)) {
+                Popped::Item(item) => self.take(item)?,
+                Popped::Empty => {}
+                Popped::Closed => break,
+            }
+        }
+        self.finish()
+    }
+
+    fn wants(&self, kind: &str) -> bool {
+        self.detectors.iter().any(|d| d.wants(kind))
+    }
+
+    fn take(&mut self, item: TapItem) -> Result<()> {
+        match item {
+            TapItem::Tracks(tracks) => self.begin(tracks),
+            TapItem::Sample { sample, at, wall } => self.sample(&sample, at, wall),
+            TapItem::Frame { at, frame } => {
+                self.frame(at, frame);
+                self.tell()
+            }
+            TapItem::FramesEnd => {
+                self.state.outstanding.clear();
+                Ok(())
+            }
+            TapItem::Epoch { at, epoch } => {
+                self.out.blocking_send(Item::Epoch { camera: self.camera.clone(), at, epoch })
+            }
+            TapItem::Notice(text) => self.out.blocking_send(Item::Notice(text)),
+        }
+    }
+
+    fn begin(&mut self, tracks: Vec<Track>) -> Result<()> {
+        self.drain_decoder()?;
+        (self.state.decoder, self.state.to_16k, self.state.frame_tap) = (None, None, None);
+        (self.state.audio_end, self.state.video_end) = (None, None);
+        self.state.outstanding.clear();
+        let sound = tracks.iter().find(|t| t.kind == crate::media::TrackKind::Audio);
+        if let Some(track) = sound.filter(|_| self.wants(AudioWindow::KIND) || self.wants(Audio16k::KIND)) {
+            match PcmDecoder::new(&self.ffmpeg, track) {
+                Ok(decoder) => self.state.decoder = Some(decoder),
+                Err(error) => self.notice(format!("sound is recorded but not listened to: {error}"))?,
+            }
+            self.state.to_16k = self.wants(Audio16k::KIND).then(To16k::new);
+        }
+        let pictures = tracks.iter().find(|t| t.kind == crate::media::TrackKind::Video);
+        if let Some(track) = pictures.filter(|_| self.wants(VideoFrame::KIND)) {
+            match FrameTap::new(&self.ffmpeg, track, self.frames, self.queue.clone()) {
+                Ok(tap) => self.state.frame_tap = Some(tap),
+                Err(error) => self.notice(format!("pictures are recorded but not looked at: {error}"))?,
+            }
+        }
+        self.state.tracks = tracks;
+        Ok(())
+    }
+
+    fn notice(&self, text: String) -> Result<()> {
+        self.out.blocking_send(Item::Notice(text))
+    }
+
+    fn sample(&mut self, sample: &Sample, at: Timestamp, wall: Option<WallTime>) -> Result<()> {
+        let Some(track) = self.state.tracks.get(sample.track) else { return Ok(()) };
+        if let Some(wall) = wall {
+            self.state.wall = Some((at, wall));
+        }
+        match track.kind {
+            crate::media::TrackKind::Audio => {
+                let end = at.offset_micros(track.micros(i64::from(sample.duration)));
+                if let Some(decoder) = &mut self.state.decoder {
+                    match decoder.decode(sample, at) {
+                        Ok(windows) => self.sound(windows)?,
+                        Err(error) => {
+                            self.state.decoder = None;
+                            self.notice(format!("sound is no longer listened to: {error}"))?;
+                        }
+                    }
+                }
+                self.state.audio_end = self.state.audio_end.max(Some(end));
+            }
+            crate::media::TrackKind::Video => {
+                // Everything presented before a picture's decode time has been decoded before it.
+                let pts = at.offset_micros(track.micros(sample.pts) - track.micros(sample.dts));
+                let expected = match &mut self.state.frame_tap {
+                    Some(tap) => tap.feed(sample)?,
+                    None => false,
+                };
+                if expected {
+                    self.state.outstanding.push_back(pts);
+                    if self.state.outstanding.len() > OUTSTANDING {
+                        self.state.outstanding.pop_front();
+                    }
+                }
+                self.state.video_end = self.state.video_end.max(Some(at));
+            }
+        }
+        self.tell()
+    }
+
+    fn sound(&mut self, windows: Vec<(Timestamp, AudioWindow)>) -> Result<()> {
+        for (at, window) in windows {
+            if let Some(to_16k) = &mut self.state.to_16k {
+                for (at, block) in to_16k.push(at, &window)? {
+                    self.show(at, block);
+                }
+            }
+            self.show(at, window);
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, at: Timestamp, frame: VideoFrame) {
+        // Times were rounded twice on the way through the decoder.
+        while self.state.outstanding.front().is_some_and(|t| t.micros_since(at) < 2_000) {
+            self.state.outstanding.pop_front();
+        }
+        self.show(at, frame);
+    }
+
+    /// Shows a window to the detectors that want it.
+    fn show<E: Event>(&mut self, at: Timestamp, data: E) {
+        if !self.wants(E::KIND) {
+            return;
+        }
+        // Sound and pictures interleave; a detector sees time go forward only.
+        let at = self.state.shown.map_or(at, |s| s.max(at));
+        let mut header = Header::new(self.stream.clone(), at, "clipcore:media", "");
+        header.camera = Some(self.camera.clone());
+        let event = AnyEvent::local(Stamped::new(header, data));
+        for detector in self.detectors.iter_mut().filter(|d| d.wants(E::KIND)) {
+            detector.detect(&event);
+        }
+    }
+
+    /// How far everything has been looked at.
+    fn reached(&self) -> Option<Timestamp> {
+        let reached = match (self.state.audio_end, self.state.video_end) {
+            (Some(a), Some(v)) if a + LAG < v => Some(v),
+            (Some(a), Some(v)) if v + LAG < a => Some(a),
+            (a, v) => [a, v].into_iter().flatten().min(),
+        }?;
+        Some(self.state.outstanding.front().map_or(reached, |t| reached.min(*t)))
+    }
+
+    fn tell(&mut self) -> Result<()> {
+        let Some(reached) = self.reached() else { return Ok(()) };
+        let step = i64::try_from(STEP.as_micros()).unwrap_or(i64::MAX);
+        if self.state.told.is_some_and(|told| reached.micros_since(told) < step) {
+            return Ok(());
+        }
+        self.state.told = Some(reached);
+        self.advance(reached)?;
+        let wall = self.state.wall.map(|(at, wall)| wall.offset_micros(reached.micros_since(at)));
+        self.out.blocking_send(Item::Progress { camera: self.camera.clone(), at: reached, wall })
+    }
+
+    fn advance(&mut self, to: Timestamp) -> Result<()> {
+        self.state.shown = Some(to);
+        let mut signals = Vec::new();
+        let mut said = Vec::new();
+        for (detector, failures) in self.detectors.iter_mut().zip(&mut self.state.failures) {
+            detector.advance(to);
+            signals.extend(detector.take_signals());
+            if detector.failures() > 0 && *failures == 0 {
+                let why = detector
+                    .last_failure()
+                    .map_or_else(|| "a score was not a number".to_owned(), ToString::to_string);
+                said.push(format!("{} goes on without some answers: {why}", detector.info().name));
+            }
+            *failures = detector.failures();
+        }
+        for text in said {
+            self.notice(text)?;
+        }
+        signals.into_iter().try_for_each(|signal| self.out.blocking_send(Item::Signal(signal)))
+    }
+
+    fn drain_decoder(&mut self) -> Result<()> {
+        if let Some(mut decoder) = self.state.decoder.take() {
+            let rest = decoder.finish();
+            self.sound(rest)?;
+            if decoder.errors() > 0 {
+                self.notice(format!("{} packets of sound could not be decoded", decoder.errors()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.drain_decoder()?;
+        if let Some(tap) = self.state.frame_tap.take() {
+            tap.finish();
+            // The queue is closed to the ingest; frames still inside the decoder come through it all the same.
+            let mut patience = 100;
+            while !self.state.outstanding.is_empty() && patience > 0 {
+                match self.queue.pop(Duration::from_millis(20)) {
+                    Popped::Item(item) => self.take(item)?,
+                    Popped::Empty | Popped::Closed => {
+                        patience -= 1;
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                }
+            }
+        }
+        let dropped = self.queue.dropped();
+        if dropped > 0 {
+            self.notice(format!("detectors fell behind: {dropped} packets were recorded but not looked at"))?;
+        }
+        if let Some(end) = self.state.audio_end.max(self.state.video_end) {
+            self.state.outstanding.clear();
+            self.advance(end)?;
+            let wall = self.state.wall.map(|(at, wall)| wall.offset_micros(end.micros_since(at)));
+            self.out.blocking_send(Item::Progress { camera: self.camera.clone(), at: end, wall })?;
+        }
+        Ok(())
+    }
+}
