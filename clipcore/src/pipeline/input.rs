@@ -117,6 +117,7 @@ impl Driver {
             && !(error.kind() == ErrorKind::Cancelled && self.state.deadline.is_some())
         {
             self.notice(format!("{}: {error}", self.intake.name(source)), Some(error.kind()));
+            let error = error.with_context("source", self.intake.name(source));
             self.state.failures.push((self.intake.has_clock(source), error));
         }
         self.reference.ended(source);
