@@ -11,7 +11,7 @@
 //! Each stream has one driver, a task that is the only writer of the stream's records. What it takes in is
 //! durably logged before anything acts on it; what follows from it (moments, clips, receipts) is logged
 //! before anybody is told. Time moves on `clock` records alone: on multiples of half a second of the cameras' progress,
-//! or once a second by the [`TimeSource`](crate::clock::TimeSource) where no source has a clock. So
+//! or once a second by the [`TimeSource`] where no source has a clock. So
 //! [`replay_log`] of the log gives the moments of the live run again.
 //!
 //! # When a queue is full
