@@ -53,12 +53,13 @@ impl Driver {
         Ok(())
     }
 
-    fn admit(&mut self, source: Option<usize>, event: Result<AnyEvent>) {
+    fn admit(&mut self, source: Option<usize>, event: Result<Option<AnyEvent>>) {
         match event {
-            Ok(event) => {
+            Ok(Some(event)) => {
                 self.counters.update(|s| s.events += 1);
                 self.state.batch.push(Record::Event(event));
             }
+            Ok(None) => self.counters.update(|s| s.withheld += 1),
             Err(error) => self.bad(source, &error),
         }
     }
