@@ -40,7 +40,7 @@ impl Gate {
     ///
     /// # Errors
     /// As [`event`](Self::event), and `InvalidInput` where it cannot be placed.
-    pub(super) fn incoming(&self, incoming: Incoming) -> Result<AnyEvent> {
+    pub(super) fn incoming(&self, incoming: Incoming) -> Result<Option<AnyEvent>> {
         let event = incoming.with_default_stream(&self.stream).resolve(&mut |wall| {
             let offset = self.wall_offset?;
             Some(Timestamp::from_micros(wall.as_unix_micros().saturating_sub(offset)))
@@ -53,7 +53,7 @@ impl Gate {
     /// # Errors
     /// `InvalidInput` for events of other streams, of the edge's own kinds, or absurdly far ahead; `Unsupported`
     /// for payloads without a wire form.
-    pub(super) fn event(&self, event: AnyEvent) -> Result<AnyEvent> {
+    pub(super) fn event(&self, event: AnyEvent) -> Result<Option<AnyEvent>> {
         self.owned(event.stream(), event.kind())?;
         if [Clock::KIND, EpochStart::KIND].contains(&event.kind()) || event.kind().starts_with("clipcore.") {
             return Err(Error::invalid(format!("{} records are written by clipcore itself", event.kind()))

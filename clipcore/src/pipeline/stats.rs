@@ -30,6 +30,8 @@ pub struct StreamStats {
     pub events: u64,
     /// Signals from the edge appended to the log.
     pub signals: u64,
+    /// Events that consent does not cover at all.
+    pub withheld: u64,
     /// Inputs that came after the watermark had passed them.
     pub late: u64,
     /// Inputs refused because the engine's buffer was full.
