@@ -1,5 +1,46 @@
-//! The program `clipcore`: what a person types, over the library of the same name.
+//! The program `clipcore`, as a library, so that its parts can be tested.
+//!
+//! [`cli`] is what a person types, [`config`] what a file, the environment and flags say together,
+//! [`commands`] has one file a command, [`output`] writes for people and for programs, [`exit`] says how it went.
 
+pub mod cli;
 pub mod commands;
+pub mod config;
+pub mod exit;
 mod input;
+pub mod inputs;
+pub mod output;
 pub mod replay_files;
+mod spelling;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::exit::Exit;
+
+/// The whole program: reads the arguments, runs the command, prints the error, gives the exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match cli::Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version go to standard output and are no failure.
+            let code = if e.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = e.print();
+            return code.into();
+        }
+    };
+    output::start_log(cli.global.verbose, cli.global.quiet);
+    match cli.run() {
+        Ok(code) => code.into(),
+        Err(e) => {
+            let code = exit::of(&e);
+            // A reader that closed the pipe (`| head`) has what it wanted.
+            if code != Exit::Done {
+                output::print_error(&e);
+            }
+            code.into()
+        }
+    }
+}

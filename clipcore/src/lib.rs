@@ -16,6 +16,8 @@ pub mod conformance;
 mod consent;
 pub mod cutter;
 pub mod detector;
+#[cfg(feature = "runtime")]
+mod durable;
 pub mod engine;
 mod error;
 pub mod eval;
@@ -25,6 +27,9 @@ mod ids;
 pub mod log;
 #[cfg(feature = "media")]
 pub mod media;
+#[cfg(feature = "runtime")]
+pub mod pipeline;
+pub mod privacy;
 #[cfg(feature = "media")]
 pub mod recorder;
 pub mod replay;

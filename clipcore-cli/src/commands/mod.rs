@@ -1,6 +1,10 @@
-//! One file a command: its arguments, and a function that runs it.
+//! One file a command: its arguments and `run(args, global) -> Result<Exit>`.
 
-/// `clipcore eval`: how good the moments are.
+pub mod cut;
+pub mod demo;
+pub mod detect;
+pub mod doctor;
 pub mod eval;
-/// `clipcore simulate`: streams whose highlights are known.
+pub mod replay;
+pub mod run;
 pub mod simulate;

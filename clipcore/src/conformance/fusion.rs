@@ -128,10 +128,11 @@ pub fn judge_lives(transitions: &[Moment]) -> Result<()> {
             None => {}
             Some(b) if b.is_final() => return Err(what("goes on after its end")),
             Some(b) if moment.rev != b.rev + 1 => return Err(what("skips a revision")),
-            Some(b) if b.state == MomentState::Open && moment.state != MomentState::Closed => {
-                if moment.state != MomentState::Open {
-                    return Err(what("was open and is neither open nor closed"));
-                }
+            Some(b)
+                if b.state == MomentState::Open
+                    && !matches!(moment.state, MomentState::Open | MomentState::Closed) =>
+            {
+                return Err(what("was open and is neither open nor closed"));
             }
             Some(b) if b.state == MomentState::Provisional && moment.state == MomentState::Closed => {
                 return Err(what("closes without having opened"));

@@ -1,7 +1,7 @@
 //! A test kit for anybody's detector, fusion, log or sink; every shipped one passes it.
 //!
 //! Each function takes a way to make a fresh subject and deterministic input, checks the contract of the trait,
-//! and says in its error what was violated:
+//! and says what was violated. Those of asynchronous traits are `async` and need no particular runtime.
 //!
 //! ```
 //! use clipcore::conformance::{cases, detector};
@@ -14,3 +14,5 @@
 pub mod cases;
 pub mod detector;
 pub mod fusion;
+pub mod log;
+pub mod sink;

@@ -37,7 +37,7 @@ pub type Deliveries = mpsc::Sender<Delivery>;
 /// - `moment` is told every transition in order and returns soon: `provisional` keeps the recording from being
 ///   trimmed, `open` may prepare, `closed` asks for the file, `dropped` lets go. The clip's own transitions
 ///   (`pending`, then `ready` or `failed`) go to `out`.
-/// - A `closed` moment may be told again after a restart; a clip whose file is there and verified is
+/// - After a restart the latest transition of each unfinished moment is told again; a clip whose file is there and verified is
 ///   reported `ready` again and not cut again.
 /// - A file under its final name is whole and verified.
 #[async_trait]

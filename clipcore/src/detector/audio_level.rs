@@ -105,3 +105,43 @@ impl Detector for AudioLevelDetector {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, run};
+    use super::*;
+
+    fn level(rms: Option<f64>, lufs: Option<f64>) -> AudioLevel {
+        AudioLevel { rms, lufs, peak: None, window_ms: None }
+    }
+
+    /// Levels once a second, louder from 80 to 84 s.
+    fn loud(make: impl Fn(bool) -> AudioLevel) -> Vec<f64> {
+        let events: Vec<_> = (0..120u8).map(|i| at(f64::from(i), make((80..84).contains(&i)))).collect();
+        run(&mut AudioLevelDetector::default(), &events, 120.0)
+            .iter()
+            .filter(|s| s.score > 4.0)
+            .map(|s| s.at.as_secs_f64())
+            .collect()
+    }
+
+    #[test]
+    fn loud_passages_stand_out_in_any_unit() {
+        for make in
+            [(|loud| level(Some(if loud { 0.5 } else { 0.02 }), None)) as fn(bool) -> AudioLevel, |loud| {
+                level(None, Some(if loud { -8.0 } else { -30.0 }))
+            }]
+        {
+            let times = loud(make);
+            assert!(times.first().is_some_and(|t| (80.0..81.0).contains(t)), "{times:?}");
+            assert!(times.iter().all(|t| (80.0..87.0).contains(t)), "{times:?}");
+        }
+    }
+
+    #[test]
+    fn silence_and_its_end_are_no_loud_passage() {
+        assert!(loud(|loud| level(None, Some(if loud { -90.0 } else { -30.0 }))).is_empty());
+        assert!(loud(|_| level(Some(f64::NAN), None)).is_empty());
+        assert!(loud(|_| level(None, None)).is_empty());
+    }
+}

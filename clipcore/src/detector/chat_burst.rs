@@ -237,3 +237,76 @@ impl Detector for ChatBurst {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Signal;
+    use super::super::testing::{at, crowd, run, say};
+    use super::*;
+    use crate::event::AnyEvent;
+
+    /// Ten minutes of talk at one message a second.
+    fn talk() -> Vec<AnyEvent> {
+        crowd(0.0, 600.0, 1.0, "hello")
+    }
+
+    fn bursts(extra: Vec<AnyEvent>) -> Vec<Signal> {
+        let mut signals = run(&mut ChatBurst::default(), &[talk(), extra].concat(), 600.0);
+        signals.retain(|s| s.score >= 3.0);
+        signals
+    }
+
+    #[test]
+    fn a_crowd_is_a_burst_with_its_onset() {
+        let signals = bursts(crowd(400.0, 410.0, 8.0, "wow"));
+        let first = signals.first().expect("a burst");
+        assert!((401.0..=404.0).contains(&first.at.as_secs_f64()), "{first:?}");
+        let strongest = signals.iter().max_by(|a, b| a.score.total_cmp(&b.score)).unwrap();
+        assert!((399.0..=401.0).contains(&strongest.onset.as_secs_f64()), "{strongest:?}");
+        assert!(signals.iter().all(|s| s.at.as_secs_f64() < 440.0), "it ends");
+    }
+
+    #[test]
+    fn steady_talk_is_none() {
+        assert!(bursts(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn one_person_cannot_make_a_burst() {
+        let spam = (0..300).map(|i| say(400.0 + f64::from(i) / 20.0, 7, "BUY NOW")).collect();
+        assert!(bursts(spam).is_empty());
+    }
+
+    #[test]
+    fn a_few_people_in_an_empty_chat_are_no_crowd() {
+        let mut events: Vec<_> = (0..6).map(|i| say(100.0 * f64::from(i), 0, "hi")).collect();
+        events.extend((0..30).map(|i| say(400.0 + f64::from(i) / 2.0, i as usize % 3, "talk")));
+        assert!(run(&mut ChatBurst::default(), &events, 600.0).is_empty());
+    }
+
+    #[test]
+    fn raids_mute_it_for_a_while_only() {
+        let raid = |kind: &str| at(399.0, PlatformEvent { kind: kind.into(), count: Some(500) });
+        let loud = || [crowd(400.0, 410.0, 8.0, "raid!"), crowd(500.0, 510.0, 16.0, "wow")].concat();
+        let muted = bursts([loud(), vec![raid("raid")]].concat());
+        assert!(!muted.is_empty() && muted.iter().all(|s| s.at.as_secs_f64() > 500.0), "{muted:?}");
+        let other = bursts([loud(), vec![raid("poll")]].concat());
+        assert!(other[0].at.as_secs_f64() < 410.0);
+    }
+
+    #[test]
+    fn relays_that_count_for_themselves_are_heard() {
+        let spike = |rate, baseline| at(50.0, ChatSpike { rate, baseline });
+        let score = |spike| run(&mut ChatBurst::default(), &[spike], 60.0).first().map(|s| s.score);
+        assert!(score(spike(9.0, Some(1.0))) > Some(5.0));
+        assert_eq!(score(spike(9.0, Some(9.0))), None);
+        assert_eq!(score(spike(9.0, None)), Some(4.0));
+        assert_eq!(score(spike(f64::NAN, None)), None);
+    }
+
+    #[test]
+    fn settings_out_of_range_name_their_key() {
+        let config = ChatBurstConfig { min_z: f64::NAN, ..ChatBurstConfig::default() };
+        assert!(ChatBurst::try_new(config).unwrap_err().to_string().contains("min_z"));
+    }
+}

@@ -153,3 +153,46 @@ impl Detector for ChatKeyword {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{found, run, say};
+    use super::*;
+
+    #[test]
+    fn two_people_are_needed_and_whole_words_count() {
+        let chat = [
+            say(10.2, 1, "CLIP IT!!"),
+            say(10.4, 1, "clip it clip it"),
+            say(15.5, 2, "someone clip that pls"),
+            say(16.5, 3, "eclipse itself"),
+            say(90.5, 4, "clip it"),
+        ];
+        assert_eq!(found(&run(&mut ChatKeyword::default(), &chat, 200.0)), [("keyword", 16.0, 2.0)]);
+    }
+
+    #[test]
+    fn without_consent_it_does_not_start_and_without_text_it_finds_nothing() {
+        use crate::detector::Detector;
+        assert!(ChatKeyword::default().info().needs.chat_text);
+        let blank = || {
+            super::super::testing::at(
+                5.0,
+                ChatMessage { user: "u".into(), text: None, emotes: [].into(), badges: [].into() },
+            )
+        };
+        assert!(run(&mut ChatKeyword::default(), &[blank()], 20.0).is_empty());
+    }
+
+    #[test]
+    fn words_can_be_set_and_empty_ones_are_refused() {
+        let config = |words: &[&str]| ChatKeywordConfig {
+            words: words.iter().map(|w| (*w).to_owned()).collect(),
+            min_people: 1,
+            ..ChatKeywordConfig::default()
+        };
+        let mut detector = ChatKeyword::try_new(config(&["Älter"])).unwrap();
+        assert_eq!(run(&mut detector, &[say(1.5, 1, "viel ÄLTER.")], 9.0).len(), 1);
+        assert!(ChatKeyword::try_new(config(&["a", " "])).unwrap_err().to_string().contains("words[1]"));
+    }
+}

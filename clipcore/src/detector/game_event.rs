@@ -56,7 +56,7 @@ impl GameEventConfig {
 /// `streak_of` add up while they follow each other within `streak_window`: from the second on the signal is
 /// `streak`, its score the streak's sum and its onset the streak's first event. What happens at one and the
 /// same instant gives one signal a label.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct GameEventDetector {
     config: GameEventConfig,
     state: State,
@@ -76,12 +76,6 @@ struct Streak {
     last: Timestamp,
     events: u32,
     sum: f64,
-}
-
-impl Default for GameEventDetector {
-    fn default() -> Self {
-        Self { config: GameEventConfig::default(), state: State::default() }
-    }
 }
 
 impl GameEventDetector {
@@ -150,5 +144,45 @@ impl Detector for GameEventDetector {
     fn restore(&mut self, state: &Value) -> Result<()> {
         self.state = load(state, "game_event")?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, found, run};
+    use super::*;
+
+    fn event(kind: &str, weight: Option<f64>) -> GameEvent {
+        GameEvent { kind: kind.into(), count: None, weight }
+    }
+
+    #[test]
+    fn kills_in_quick_succession_are_a_streak() {
+        let mut detector = GameEventDetector::default();
+        let kills = [10.0, 14.0, 21.0, 60.0].map(|t| at(t, event("kill", None)));
+        let signals = run(&mut detector, &kills, 100.0);
+        assert_eq!(
+            found(&signals),
+            [("kill", 10.0, 1.0), ("streak", 14.0, 2.0), ("streak", 21.0, 3.0), ("kill", 60.0, 1.0)]
+        );
+        assert_eq!(signals[2].onset, Timestamp::from_secs(10));
+    }
+
+    #[test]
+    fn kills_at_one_instant_are_one_streak_and_none_is_lost() {
+        let mut detector = GameEventDetector::default();
+        let kills = [10.0; 5].map(|t| at(t, event("kill", None)));
+        assert_eq!(found(&run(&mut detector, &kills, 11.0)), [("kill", 10.0, 1.0), ("streak", 10.0, 5.0)]);
+    }
+
+    #[test]
+    fn weights_come_from_the_event_or_the_settings_and_nonsense_is_passed_over() {
+        let weights = BTreeMap::from([("goal".to_owned(), 4.0)]);
+        let mut detector =
+            GameEventDetector::try_new(GameEventConfig { weights, ..GameEventConfig::default() }).unwrap();
+        let events = [("goal", None), ("goal", Some(2.0)), ("goal", Some(f64::NAN)), ("goal", Some(-1.0))];
+        let events: Vec<_> =
+            (1u8..).zip(events).map(|(i, (k, w))| at(20.0 * f64::from(i), event(k, w))).collect();
+        assert_eq!(found(&run(&mut detector, &events, 100.0)), [("goal", 20.0, 4.0), ("goal", 40.0, 2.0)]);
     }
 }

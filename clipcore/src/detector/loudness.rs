@@ -282,3 +282,6 @@ impl Detector for Loudness {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,3 +36,24 @@ impl Detector for MarkerDetector {
         load(state, "marker")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{at, found, run};
+    use super::*;
+    use crate::event::Marker;
+
+    #[test]
+    fn a_marker_keeps_its_label() {
+        let marker = |t, label: Option<&str>| at(t, Marker { label: label.map(Into::into), by: None });
+        let long = "x".repeat(500);
+        let events =
+            [marker(1.0, None), marker(2.0, Some("ace")), marker(3.0, Some(" ")), marker(4.0, Some(&long))];
+        let signals = run(&mut MarkerDetector::default(), &events, 9.0);
+        let short = &long[..64];
+        assert_eq!(
+            found(&signals),
+            [("marker", 1.0, 1.0), ("ace", 2.0, 1.0), ("marker", 3.0, 1.0), (short, 4.0, 1.0)]
+        );
+    }
+}

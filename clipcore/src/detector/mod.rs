@@ -22,6 +22,9 @@ mod model;
 mod normalizer;
 mod signal;
 mod state;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod testing;
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -78,7 +78,7 @@ impl ModelRegistry {
             let name = &group[0].model;
             let model = self.models.get(name).ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("no model named {name:?} is registered"))
-                    .with_hint("register it with PipelineBuilder::model before the detector that asks for it")
+                    .with_hint("register it with PipelineBuilder::with_model")
             })?;
             let inputs: Vec<Tensor> = group.iter().map(|r| r.input.clone()).collect();
             let outputs = model.infer(&inputs)?;

@@ -17,7 +17,7 @@ pub struct NormalizerConfig {
     /// A baseline that has seen this much shows half of the z-score.
     #[serde(with = "crate::config::secs")]
     pub warm_up: Duration,
-    /// A sample counts towards the baseline at most this many standard deviations above it.
+    /// A sample counts towards the baseline at most this many standard deviations off it.
     pub winsor: f64,
     /// The smallest standard deviation of a sample that is believed, in the sample's own unit: the guard
     /// against near silence.
@@ -84,7 +84,7 @@ impl NormalizerConfig {
 ///
 /// ```text
 /// f += α_fast·(x − f)                        now
-/// d  = min(x, s + winsor·√v) − s
+/// d  = x − s, at most winsor·√v either way
 /// s += α_slow·d        v += α_slow·(d² − v)   usual, and its variance
 /// z  = (f − s) / √(max(v, floor², s if counts)·overlap·α_fast/2) · n/(n + n₀)
 /// ```
@@ -183,8 +183,8 @@ impl Normalizer {
         s.fast += self.alpha_fast * (x - s.fast);
         // A mean of few samples has no spread to winsorise by yet.
         let settled = s.n * self.alpha_fast >= 1.0;
-        let cap = if settled { s.slow + self.winsor * sigma } else { f64::INFINITY };
-        let d = x.min(cap) - s.slow;
+        let reach = if settled { self.winsor * sigma } else { f64::INFINITY };
+        let d = (x - s.slow).clamp(-reach, reach);
         let alpha = self.alpha_slow.max(1.0 / (s.n + 1.0));
         s.slow += alpha * d;
         s.var += alpha * (d * d - s.var);

@@ -35,6 +35,7 @@ pub use builtin::*;
 pub use erased::{AnyEvent, Unknown, Wire};
 pub use kinds::{Incoming, Kinds};
 use serde::{Deserialize, Serialize};
+pub(crate) use wire::OWN;
 
 use crate::{CameraId, StreamId, Timestamp, WallTime};
 

@@ -10,6 +10,9 @@ use crate::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 /// Ids, sources and kinds longer than this are refused.
 const MAX_TEXT: usize = 512;
 
+/// What the types of a log's own records begin with.
+pub(crate) const OWN: &str = "clipcore.";
+
 /// The members of an event as they stand in JSON; unknown members are ignored, as CloudEvents asks.
 #[derive(Debug, Deserialize)]
 pub(super) struct Envelope {
@@ -64,6 +67,13 @@ impl Envelope {
         let kind = self.r#type.filter(|t| !t.is_empty()).ok_or_else(|| {
             Error::invalid("the event has no \"type\"").with_hint("add it, for example \"chat.message\"")
         })?;
+        if kind.starts_with(OWN) {
+            return Err(Error::invalid(format!(
+                "{:?} is a record of clipcore's own, not an event",
+                shorten(&kind)
+            ))
+            .with_hint(format!("event types cannot begin with {OWN:?}")));
+        }
         let id = self.id.map(|id| match id {
             IdText::Text(text) => text,
             IdText::Number(n) => n.to_string(),
@@ -179,6 +189,7 @@ mod tests {
         for (json, says) in [
             ("nonsense", "this is not an event"),
             (r#"{"stream":"s","at":1}"#, "no \"type\""),
+            (r#"{"type":"clipcore.moment","stream":"s","at":1,"data":{}}"#, "clipcore's own"),
             (r#"{"type":"marker","at":1,"data":{}}"#, "names no stream"),
             (r#"{"type":"marker","stream":"s","data":{}}"#, "neither \"at\" nor \"time\""),
             (r#"{"type":"marker","stream":"../s","at":1,"data":{}}"#, "is not a stream id"),

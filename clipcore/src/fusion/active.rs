@@ -60,7 +60,8 @@ pub(super) struct Active {
     /// What names it, with the instant it was found.
     named: Option<Item>,
     fast_onset: Option<Timestamp>,
-    wish: Option<Timestamp>,
+    /// What a person asked for began here, and when they last asked.
+    wish: Option<(Timestamp, Timestamp)>,
     pub(super) last_fast: Option<Timestamp>,
     last_late: Option<Timestamp>,
     late_peak: Option<(Timestamp, f64)>,
@@ -124,7 +125,11 @@ impl Active {
                     }
                     self.last_fast = self.last_fast.or(Some(item.at));
                 }
-                Role::Decisive => self.wish = earlier(self.wish, item.onset - group.delay),
+                Role::Decisive => {
+                    let since = self.wish.map(|(since, _)| since);
+                    let since = earlier(since, item.onset - group.delay);
+                    self.wish = since.map(|since| (since, item.at));
+                }
                 Role::Fast | Role::Late => {}
             }
         }
@@ -137,11 +142,12 @@ impl Active {
 
     /// Where a clip of it begins and ends, as far as is known at `now`.
     fn bounds(&self, bounds: &Bounds, delay: Duration, now: Timestamp) -> (Timestamp, Timestamp) {
-        let seen = self.fast_onset.into_iter().chain(self.wish).min();
+        let seen = self.fast_onset.into_iter().chain(self.wish.map(|(since, _)| since)).min();
         let (start, end) = match (seen, self.late_peak) {
             (Some(onset), _) => {
                 let heard = self.last_late.map(|late| late - delay);
-                let end = [self.last_fast, self.wish, heard].into_iter().flatten().max();
+                let end =
+                    [self.last_fast, self.wish.map(|(_, last)| last), heard].into_iter().flatten().max();
                 (onset, end.unwrap_or(onset).max(onset))
             }
             (None, Some((peak, _))) => {

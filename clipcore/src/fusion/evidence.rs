@@ -228,15 +228,12 @@ impl Fusion for EvidenceFusion {
     }
 
     fn finish(&mut self, out: &mut Vec<Moment>) {
-        while !self.state.pending.is_empty()
+        // The end is infinity: ticks go on until nothing is undecided, so that it does not matter how far the
+        // watermark had come.
+        while (self.state.active.is_some() || !self.state.pending.is_empty())
             && let Some(tick) = self.next_tick()
         {
             self.run(tick, out);
-        }
-        let (Some(active), Some(now)) = (self.state.active.take(), self.state.last_tick) else { return };
-        match active.opened {
-            Some(_) => self.close(active, now, out),
-            None => self.emit(active, MomentState::Dropped, now, out),
         }
     }
 

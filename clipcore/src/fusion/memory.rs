@@ -8,7 +8,7 @@ use super::Group;
 use crate::detector::Signal;
 use crate::{CameraId, Timestamp};
 
-/// Faded evidence below this share of its strength is forgotten.
+/// Faded log-likelihood ratios below this are forgotten.
 const FORGET: f64 = 0.05;
 /// Signals of one detector this close to each other are one happening.
 const CHAIN: Duration = Duration::from_secs(2);
@@ -78,7 +78,7 @@ impl Memory {
                 self.fading = Some(item);
             }
         }
-        if self.fading.as_ref().is_some_and(|item| fade(item, now, group) < FORGET) {
+        if self.fading.as_ref().is_some_and(|item| faded(item, now, group) < FORGET) {
             self.fading = None;
         }
     }
@@ -153,7 +153,7 @@ mod tests {
                 memory.advance(now, &group);
                 let expected = all
                     .iter()
-                    .filter(|i| now < i.at + group.hold || fade(i, now, &group) >= FORGET)
+                    .filter(|i| now < i.at + group.hold || faded(i, now, &group) >= FORGET)
                     .map(|i| if now < i.at + group.hold { i.llr } else { faded(i, now, &group) })
                     .fold(0.0, f64::max);
                 let got = memory.best(now, &group).map_or(0.0, |(_, llr)| llr);

@@ -1,15 +1,27 @@
 //! The event log: a partitioned, replayable, append-only sequence of records.
 //!
 //! Streams hash to partitions; a partition keeps the order of appends. Pixels and PCM never enter a log.
+//!
+//! # For implementors
+//! Implement [`EventLog`], then run [`conformance::log`](mod@crate::conformance::log) on it. Refuse records that
+//! [`Record::from_json`] could not read back: in the log they would stop every reader.
 
+#[cfg(feature = "runtime")]
+pub mod file;
+mod memory;
 mod record;
 
 use async_trait::async_trait;
+#[cfg(feature = "runtime")]
+pub use file::{FileLog, FileLogConfig};
+pub use memory::MemoryLog;
 pub use record::{Late, Receipt, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Result, StreamId};
+#[cfg(feature = "runtime")]
+pub use crate::durable::Durability;
+use crate::{Error, ErrorKind, Result, StreamId};
 
 /// Where a record stands in its partition. Offsets rise by at least one from record to record.
 pub type Offset = u64;
@@ -38,9 +50,15 @@ pub struct Lease {
 /// - `append` returns after the records are durable; what it acknowledged is read back, in order, once.
 /// - Appending is safe from many tasks at once; the records of one call stay together and in order.
 /// - `read` gives records from `from` on, oldest first, at most `max`; an empty answer means the end *now*.
+/// - A call that fails, or that a crash cut short, was not acknowledged: after a crash some of its first records
+///   may be there, so producers that repeat a call give the records the ids they had.
 /// - `acquire` revokes earlier leases of the partition: their checkpoints fail with `Conflict`.
+/// - A partition that does not exist is `InvalidInput`.
 /// - A torn or corrupt tail (a crash during append) is cut off when the log is opened; corruption in
 ///   the middle is an error that names file and offset.
+///
+/// # Cancel safety
+/// An `append` that is dropped half-way may still take effect; the other calls may be dropped and repeated.
 #[async_trait]
 pub trait EventLog: Send + Sync {
     /// How many partitions there are; constant.
@@ -49,7 +67,8 @@ pub trait EventLog: Send + Sync {
     /// Appends records; gives the offset of the first one.
     ///
     /// # Errors
-    /// `DiskFull`, `Io`, or `Unavailable`: none of the records counts as appended.
+    /// `DiskFull`, `Io`, or `Unavailable`: none of the records counts as appended. `Unsupported` where one of
+    /// them has no wire form.
     async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset>;
 
     /// Reads up to `max` records from `from` on. An offset that was trimmed away reads from the oldest kept.
@@ -86,4 +105,19 @@ pub trait EventLog: Send + Sync {
 /// The partition that a stream hashes to.
 pub fn partition_of(stream: &StreamId, partitions: u32) -> u32 {
     crc32fast::hash(stream.as_str().as_bytes()) % partitions.max(1)
+}
+
+fn no_partition(partition: u32, partitions: u32) -> Error {
+    Error::invalid(format!("there is no partition {partition}: this log has {partitions}"))
+        .with_hint("use partition_of to find a stream's partition")
+}
+
+fn stale(lease: &Lease, current: u64) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        format!("the lease of partition {} is not valid any more", lease.partition),
+    )
+    .with_context("token", lease.token)
+    .with_context("current", current)
+    .with_hint("another owner has taken the partition over: stop consuming it")
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cutter::Clip;
 use crate::detector::Signal;
-use crate::event::{AnyEvent, Kinds};
+use crate::event::{AnyEvent, Kinds, OWN};
 use crate::fusion::Moment;
 use crate::{Error, Result, StreamId, Timestamp};
 
@@ -26,6 +26,9 @@ pub struct Receipt {
     /// Whether the sink had it already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
+    /// Whether it was given up on: `location` says where the item was put aside.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dead_letter: bool,
 }
 
 /// The decision that an input came too late to count.
@@ -114,7 +117,7 @@ impl Record {
         }
         let own = serde_json::from_slice::<Head<'_>>(line)
             .ok()
-            .and_then(|head| head.r#type.strip_prefix("clipcore.").map(str::to_owned));
+            .and_then(|head| head.r#type.strip_prefix(OWN).map(str::to_owned));
         let Some(own) = own else {
             return Ok(Self::Event(kinds.parse(line)?.resolve(&mut |_| None)?));
         };

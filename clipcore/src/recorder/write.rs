@@ -83,6 +83,9 @@ impl Recorder {
     }
 
     /// A new connection or epoch: the samples that follow do not continue the earlier ones.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push), for what was still buffered.
     pub fn begin(
         &mut self,
         tracks: &[Track],
@@ -91,6 +94,7 @@ impl Recorder {
         wall_zero: Option<WallTime>,
     ) -> Result<()> {
         self.end_file()?;
+        self.skip_until = vec![i64::MIN; tracks.len()];
         self.session = Some(Session {
             tracks: tracks.into(),
             number: self.sessions,

@@ -1,13 +1,31 @@
 //! Sinks: where moments and clips go.
 //!
 //! # For implementors
-//! Implement [`ClipSink`], then run [`conformance::sink`](crate::conformance) on it. Retry, time-out and
+//! Implement [`ClipSink`], then run [`conformance::sink`](mod@crate::conformance::sink) on it. Retry, time-out and
 //! dead letter are layers around any sink, not the sink's own business.
+
+#[cfg(feature = "runtime")]
+mod files;
+#[cfg(feature = "runtime")]
+mod jsonl;
+#[cfg(feature = "runtime")]
+pub mod layer;
+#[cfg(feature = "runtime")]
+mod lines;
+mod memory;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+#[cfg(feature = "runtime")]
+pub use files::{FilesSink, HandOver};
+#[cfg(feature = "runtime")]
+pub use jsonl::JsonlSink;
+#[cfg(feature = "runtime")]
+pub use layer::SinkExt;
+pub use memory::MemorySink;
+use serde::{Deserialize, Serialize};
 
 use crate::cutter::{Clip, ClipState};
 use crate::fusion::Moment;
@@ -15,7 +33,8 @@ use crate::log::Receipt;
 use crate::{Result, StreamId};
 
 /// Something to deliver.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Delivery {
     /// A moment's transition.
@@ -25,6 +44,7 @@ pub enum Delivery {
         /// The clip.
         clip: Clip,
         /// The finished file, absolute.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         file: Option<PathBuf>,
     },
 }
@@ -69,6 +89,7 @@ impl Delivery {
             sink: sink.into(),
             location: None,
             duplicate: false,
+            dead_letter: false,
         }
     }
 }
@@ -86,6 +107,13 @@ impl Delivery {
 pub trait ClipSink: Send + Sync {
     /// Its name in receipts and metrics.
     fn name(&self) -> &str;
+
+    /// Whether delivering `item` would do anything; callers may leave out what a sink does not want, and a sink
+    /// takes it without effect.
+    fn wants(&self, item: &Delivery) -> bool {
+        let _ = item;
+        true
+    }
 
     /// Called once before the first delivery: can it work at all?
     ///
@@ -114,6 +142,9 @@ pub trait ClipSink: Send + Sync {
 impl<S: ClipSink + ?Sized> ClipSink for Arc<S> {
     fn name(&self) -> &str {
         (**self).name()
+    }
+    fn wants(&self, item: &Delivery) -> bool {
+        (**self).wants(item)
     }
     async fn check(&self) -> Result<()> {
         (**self).check().await

@@ -4,11 +4,19 @@
 //! Implement [`Source`] and hand it to the pipeline's builder. A source may do I/O and read clocks; it hands over
 //! [`Item`]s and lets the pipeline number, order, log and dispatch them.
 
+mod jsonl;
 #[cfg(feature = "media")]
 pub mod media;
+mod schedule;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+pub use jsonl::JsonlSource;
+pub use schedule::Schedule;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 use crate::detector::Signal;
@@ -46,6 +54,8 @@ pub enum Item {
     },
     /// Something a person should know (a reconnect, a tap that fell behind); the source goes on.
     Notice(String),
+    /// An input that could not be read (a bad line): reported and counted; the source goes on.
+    Bad(Arc<Error>),
 }
 
 /// The way from a source into the pipeline: a bounded queue and a stop signal.
@@ -54,12 +64,34 @@ pub struct SourceOutput {
     stream: StreamId,
     tx: mpsc::Sender<Item>,
     stop: CancellationToken,
+    waits: Arc<AtomicU64>,
+    resume_at: Option<Timestamp>,
 }
 
 impl SourceOutput {
     /// An output that fills `tx` until `stop` is cancelled.
     pub fn new(stream: StreamId, tx: mpsc::Sender<Item>, stop: CancellationToken) -> Self {
-        Self { stream, tx, stop }
+        Self { stream, tx, stop, waits: Arc::default(), resume_at: None }
+    }
+
+    /// Counts in `waits` how often the source had to wait for room.
+    #[must_use]
+    pub fn with_wait_counter(mut self, waits: Arc<AtomicU64>) -> Self {
+        self.waits = waits;
+        self
+    }
+
+    /// Says how far an earlier run of the stream has come; see [`resume_at`](Self::resume_at).
+    #[must_use]
+    pub fn with_resume_at(mut self, at: Option<Timestamp>) -> Self {
+        self.resume_at = at;
+        self
+    }
+
+    /// How far the clock had come in an earlier run that this one continues. A source that can seek may skip
+    /// what lies before it; what it says again is recognised.
+    pub fn resume_at(&self) -> Option<Timestamp> {
+        self.resume_at
     }
 
     /// The stream that the source feeds.
@@ -72,6 +104,12 @@ impl SourceOutput {
     /// # Errors
     /// `Cancelled` where the pipeline has gone.
     pub async fn send(&self, item: Item) -> Result<()> {
+        let item = match self.tx.try_send(item) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(Self::gone()),
+            Err(TrySendError::Full(item)) => item,
+        };
+        self.waits.fetch_add(1, Ordering::Relaxed);
         self.tx.send(item).await.map_err(|_| Self::gone())
     }
 
@@ -80,6 +118,12 @@ impl SourceOutput {
     /// # Errors
     /// As there.
     pub fn blocking_send(&self, item: Item) -> Result<()> {
+        let item = match self.tx.try_send(item) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(Self::gone()),
+            Err(TrySendError::Full(item)) => item,
+        };
+        self.waits.fetch_add(1, Ordering::Relaxed);
         self.tx.blocking_send(item).map_err(|_| Self::gone())
     }
 

@@ -1,7 +1,18 @@
-//! The one integration binary of clipcore.
+//! Tests through the public interface, in one binary.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod conformance;
+#[cfg(feature = "media")]
+mod cut;
+mod fusion;
 mod instruments;
+#[cfg(feature = "runtime")]
+mod pipeline;
+mod properties;
+#[cfg(feature = "media")]
+mod recording;
+#[cfg(feature = "runtime")]
+mod store;

@@ -49,6 +49,11 @@ pub fn size(path: &Path) -> (usize, usize) {
     (w[0] as usize, h[0] as usize)
 }
 
+/// Seconds at which the first picture is shown.
+pub fn start(path: &Path) -> f64 {
+    column(path, "v:0", "stream=start_time")[0]
+}
+
 /// Seconds in the file at which the stored keyframes are shown.
 pub fn keyframes(path: &Path) -> Vec<f64> {
     let mut probe = Command::new("ffprobe");

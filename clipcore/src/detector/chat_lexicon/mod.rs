@@ -226,3 +226,56 @@ impl Detector for ChatLexicon {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{crowd, run};
+    use super::*;
+
+    fn loudest(text: &str) -> Option<(String, f64)> {
+        let chat = [crowd(0.0, 600.0, 1.0, "talk about things"), crowd(400.0, 410.0, 5.0, text)].concat();
+        run(&mut ChatLexicon::default(), &chat, 600.0)
+            .into_iter()
+            .filter(|s| &*s.label != "sentiment")
+            .max_by(|a, b| a.score.total_cmp(&b.score))
+            .map(|s| (s.label.to_string(), s.at.as_secs_f64()))
+    }
+
+    #[test]
+    fn a_crowd_names_its_mood() {
+        for (text, mood) in [
+            ("LUL LUL", "funny"),
+            ("jajajaja", "funny"),
+            ("PogChamp", "hype"),
+            ("BibleThump", "sad"),
+            ("WTF?", "shock"),
+        ] {
+            let (label, at) = loudest(text).unwrap_or_else(|| panic!("{text} is nothing"));
+            assert_eq!(label, mood, "{text}");
+            assert!((400.0..415.0).contains(&at), "{text} at {at}");
+        }
+        assert_eq!(loudest("so where do you come from"), None);
+    }
+
+    #[test]
+    fn emotes_that_the_platform_marks_count_without_text() {
+        let mut chat = crowd(0.0, 600.0, 1.0, "talk");
+        for i in 0..40u8 {
+            let emotes = ["KEKW".into()].into();
+            let message = ChatMessage { user: format!("e{i}").into(), text: None, emotes, badges: [].into() };
+            chat.push(super::super::testing::at(400.0 + f64::from(i) / 5.0, message));
+        }
+        assert!(run(&mut ChatLexicon::default(), &chat, 600.0).iter().any(|s| &*s.label == "funny"));
+    }
+
+    #[test]
+    fn sentiment_turns_both_ways() {
+        for (text, sign) in [("awful trash", -1.0), ("great, love this", 1.0)] {
+            let usual = [crowd(0.0, 600.0, 1.0, "good"), crowd(0.3, 600.0, 1.0, "bad")].concat();
+            let chat = [usual, crowd(400.0, 412.0, 6.0, text)].concat();
+            let signals = run(&mut ChatLexicon::default(), &chat, 600.0);
+            let turn = signals.iter().find(|s| &*s.label == "sentiment").expect(text);
+            assert!(turn.score * sign > 0.0 && (400.0..415.0).contains(&turn.at.as_secs_f64()), "{turn:?}");
+        }
+    }
+}

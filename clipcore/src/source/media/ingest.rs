@@ -332,10 +332,7 @@ impl Ingest {
         if !self.input.is_live() {
             return None;
         }
-        let zero = self.wall.zero_us()?;
-        let since =
-            i64::try_from(self.time.elapsed().as_micros()).unwrap_or(i64::MAX) - (zero + at.as_micros());
-        Some(self.time.wall().offset_micros(-since))
+        Some(self.wall_anchor.offset_micros(self.wall.zero_us()?.saturating_add(at.as_micros())))
     }
 }
 

@@ -191,12 +191,22 @@ impl MediaSource {
         let tap = std::thread::Builder::new().name("tap".into()).spawn(move || tap.run())?;
         let ingest =
             Ingest::new(self.input, self.recorder, self.config, self.ffmpeg, self.time, queue.clone(), stop);
+        let closing = CloseOnDrop(queue);
         let outcome = ingest.run();
-        queue.close();
+        drop(closing);
         match tap.join() {
             Ok(tapped) => outcome.and(tapped),
             Err(_) => outcome
                 .and(Err(Error::new(ErrorKind::Internal, "a detector of sound or pictures has panicked"))),
         }
+    }
+}
+
+/// Lets the tap end even where the ingest panics.
+struct CloseOnDrop(Arc<BoundedQueue<tap::TapItem>>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }

@@ -1,0 +1,80 @@
+//! What a person types.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::config::{Config, Overrides};
+use crate::exit::Exit;
+
+/// Turns live streams into clips, seconds after the moment happens.
+#[derive(Debug, Parser)]
+#[command(name = "clipcore", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Exit codes: 0 done; 2 usage or configuration; 3 input could not be read; 4 a sink failed for good;
+130 interrupted. Results are JSON lines on standard output; progress and messages go to standard error.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Reads settings from this TOML file; CLIPCORE__SECTION__KEY in the environment and flags go over it
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub config: Option<PathBuf>,
+    /// Says more; repeat for even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub verbose: u8,
+    /// Says nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    pub quiet: bool,
+}
+
+impl Global {
+    /// The configuration with `flags` over file and environment.
+    ///
+    /// # Errors
+    /// `Config`, naming the key.
+    pub fn config(&self, flags: &Overrides) -> clipcore::Result<Config> {
+        Config::load(self.config.as_deref(), flags)
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Checks that this machine has what clipcore needs
+    Doctor(commands::doctor::DoctorArgs),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Whatever the command meets; [`exit::of`](crate::exit::of) gives the code.
+    pub fn run(self) -> Result<Exit> {
+        match self.command {
+            Command::Doctor(args) => commands::doctor::run(&args, &self.global),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,228 @@
+//! Checks of the [`EventLog`] contract.
+//!
+//! ```
+//! use clipcore::conformance::log as kit;
+//! use clipcore::log::MemoryLog;
+//!
+//! futures::executor::block_on(kit::log(async || Ok(MemoryLog::new(2))));
+//! ```
+
+use futures::future::join_all;
+use serde_json::json;
+
+use crate::event::media::AudioWindow;
+use crate::event::{AnyEvent, Header, Marker, Stamped};
+use crate::log::{Checkpoint, EventLog, Offset, Record};
+use crate::{ErrorKind, Result, StreamId, Timestamp};
+
+/// A small record with the id `id`, on the stream `conformance`.
+pub fn marker(id: &str) -> Record {
+    let header = header(id);
+    Record::Event(AnyEvent::wire(Stamped::new(header, Marker { label: Some(id.into()), by: None })))
+}
+
+#[allow(clippy::expect_used)] // the name is constant and valid
+fn header(id: &str) -> Header {
+    Header::new(StreamId::new("conformance").expect("valid name"), Timestamp::from_secs(1), "conformance", id)
+}
+
+/// The id of a record that [`marker`] made.
+fn id(record: &Record) -> String {
+    match record {
+        Record::Event(event) => event.header().id.to_string(),
+        other => panic!("the log gave back {other:?}, which nobody appended"),
+    }
+}
+
+fn done<T>(what: &str, result: Result<T>) -> T {
+    result.unwrap_or_else(|e| panic!("{what} failed: {e}"))
+}
+
+/// Everything in a partition, read `step` records at a time.
+async fn read_all(log: &impl EventLog, partition: u32, step: usize) -> Vec<(Offset, Record)> {
+    let mut all: Vec<(Offset, Record)> = Vec::new();
+    loop {
+        let from = all.last().map_or(0, |(offset, _)| offset + 1);
+        let some = done("read", log.read(partition, from, step).await);
+        if some.is_empty() {
+            return all;
+        }
+        assert!(some.len() <= step, "read gave {} records where {step} were asked for", some.len());
+        for (offset, record) in some {
+            assert!(
+                offset >= from && all.last().is_none_or(|(last, _)| offset > *last),
+                "offsets do not rise: {offset} after {:?}",
+                all.last().map(|(last, _)| last)
+            );
+            all.push((offset, record));
+        }
+    }
+}
+
+/// Runs all checks that need no reopening; `make` gives a fresh, empty log with each call.
+///
+/// # Panics
+/// Where the log breaks its contract, and where `make` fails.
+pub async fn log<L: EventLog>(make: impl AsyncFn() -> Result<L>) {
+    appends_are_read_back_in_order(&done("make", make().await)).await;
+    concurrent_appends_are_all_kept(&done("make", make().await)).await;
+    partitions_are_apart(&done("make", make().await)).await;
+    refused_records_leave_nothing(&done("make", make().await)).await;
+    leases_fence(&done("make", make().await)).await;
+    trimming_keeps_what_it_must(&done("make", make().await)).await;
+}
+
+async fn appends_are_read_back_in_order(log: &impl EventLog) {
+    assert!(log.partitions() >= 1, "a log has at least one partition");
+    assert!(done("read of an empty log", log.read(0, 0, 10).await).is_empty(), "a new log is not empty");
+    let mut first = Vec::new();
+    for call in 0..20 {
+        let records: Vec<_> = (0..=call % 3).map(|i| marker(&format!("{call}-{i}"))).collect();
+        first.push((done("append", log.append(0, &records).await), records));
+        done("append of nothing", log.append(0, &[]).await);
+    }
+    for step in [1, 7, 1000] {
+        let mut all = read_all(log, 0, step).await.into_iter();
+        for (offset, records) in &first {
+            for (i, want) in records.iter().enumerate() {
+                let Some((at, got)) = all.next() else {
+                    panic!("acknowledged record {} is not there", id(want))
+                };
+                assert!(i > 0 || at == *offset, "append said offset {offset}, read says {at}");
+                assert_eq!(
+                    done("to_json", got.to_json()),
+                    done("to_json", want.to_json()),
+                    "a record changed in the log"
+                );
+            }
+        }
+        assert!(all.next().is_none(), "the log holds records that nobody appended");
+    }
+    let end = read_all(log, 0, 1000).await.last().map_or(0, |(offset, _)| offset + 1);
+    assert!(done("read at the end", log.read(0, end, 10).await).is_empty());
+    assert!(done("read beyond the end", log.read(0, end + 1000, 10).await).is_empty());
+    assert!(done("read of no records", log.read(0, 0, 0).await).is_empty());
+}
+
+async fn concurrent_appends_are_all_kept(log: &impl EventLog) {
+    let (calls, each) = (64, 3);
+    let offsets = join_all((0..calls).map(async |call| {
+        let records: Vec<_> = (0..each).map(|i| marker(&format!("{call}-{i}"))).collect();
+        done("concurrent append", log.append(0, &records).await)
+    }))
+    .await;
+    let all = read_all(log, 0, 50).await;
+    assert_eq!(all.len(), calls * each, "concurrent appends lost or doubled records");
+    for (call, offset) in offsets.iter().enumerate() {
+        let at = all.iter().position(|(o, _)| o == offset);
+        let Some(at) = at else { panic!("no record has offset {offset}, which append gave") };
+        for i in 0..each {
+            assert_eq!(id(&all[at + i].1), format!("{call}-{i}"), "records of one call came apart");
+        }
+    }
+}
+
+async fn partitions_are_apart(log: &impl EventLog) {
+    let count = log.partitions();
+    for partition in 0..count {
+        done("append", log.append(partition, &[marker(&format!("p{partition}"))]).await);
+    }
+    for partition in 0..count {
+        let ids: Vec<_> = read_all(log, partition, 10).await.iter().map(|(_, r)| id(r)).collect();
+        assert_eq!(ids, [format!("p{partition}")], "partitions mix");
+    }
+    for result in [
+        log.append(count, &[marker("x")]).await.err(),
+        log.read(count, 0, 1).await.err(),
+        log.acquire(count, "x").await.err(),
+    ] {
+        assert_eq!(
+            result.map(|e| e.kind()),
+            Some(ErrorKind::InvalidInput),
+            "a partition that does not exist must be refused"
+        );
+    }
+}
+
+async fn refused_records_leave_nothing(log: &impl EventLog) {
+    let sound = AudioWindow { rate: 16_000, channels: 1, samples: vec![0.0; 16].into() };
+    let sound = Record::Event(AnyEvent::local(Stamped::new(header("sound"), sound)));
+    let result = log.append(0, &[marker("before"), sound]).await;
+    assert_eq!(
+        result.err().map(|e| e.kind()),
+        Some(ErrorKind::Unsupported),
+        "sound and pictures must never enter a log"
+    );
+    assert!(read_all(log, 0, 10).await.is_empty(), "a failed append left records behind");
+    done("append after a refused one", log.append(0, &[marker("after")]).await);
+    assert_eq!(read_all(log, 0, 10).await.len(), 1);
+}
+
+async fn leases_fence(log: &impl EventLog) {
+    let one = Checkpoint { next: 3, state: json!({"seen": [1, 2.5, "drei"]}) };
+    let two = Checkpoint { next: 5, state: json!(null) };
+    let old = done("acquire", log.acquire(0, "first").await);
+    assert_eq!(old.partition, 0);
+    assert_eq!(done("last_checkpoint", log.last_checkpoint(0, "c").await), None);
+    done("checkpoint", log.checkpoint(&old, "c", &one).await);
+    assert_eq!(done("last_checkpoint", log.last_checkpoint(0, "c").await), Some(one.clone()));
+    assert_eq!(done("last_checkpoint", log.last_checkpoint(0, "../c").await), None, "consumers mix");
+    done("checkpoint", log.checkpoint(&old, "../c", &two).await);
+
+    let new = done("acquire", log.acquire(0, "second").await);
+    assert!(new.token > old.token, "a later lease must have a larger token");
+    let refused = log.checkpoint(&old, "c", &two).await.err();
+    assert_eq!(refused.map(|e| e.kind()), Some(ErrorKind::Conflict), "a stale lease must be refused");
+    assert_eq!(
+        done("last_checkpoint", log.last_checkpoint(0, "c").await),
+        Some(one),
+        "a refused checkpoint left a trace"
+    );
+    done("checkpoint", log.checkpoint(&new, "c", &two).await);
+    assert_eq!(done("last_checkpoint", log.last_checkpoint(0, "c").await), Some(two.clone()));
+    assert_eq!(done("last_checkpoint", log.last_checkpoint(0, "../c").await), Some(two));
+}
+
+async fn trimming_keeps_what_it_must(log: &impl EventLog) {
+    for i in 0..40 {
+        done("append", log.append(0, &[marker(&i.to_string())]).await);
+    }
+    let all = read_all(log, 0, 100).await;
+    let middle = all[20].0;
+    done("trim", log.trim(0, middle).await);
+    let kept = read_all(log, 0, 100).await;
+    assert!(kept.len() >= 20, "trim dropped records that it had to keep");
+    let tail = &all[all.len() - kept.len()..];
+    for ((was, record), (is, same)) in tail.iter().zip(&kept) {
+        assert_eq!((was, id(record)), (is, id(same)), "trim changed offsets or left a hole");
+    }
+    let last = all[39].0;
+    done("trim of everything", log.trim(0, last + 1).await);
+    let next = done("append after trim", log.append(0, &[marker("next")]).await);
+    assert!(next > last, "offsets went back after a trim");
+}
+
+/// Runs the checks of what outlives the process; each call of `open` opens the same log, which is empty at first.
+///
+/// # Panics
+/// As [`log`].
+pub async fn log_reopened<L: EventLog>(open: impl AsyncFn() -> Result<L>) {
+    let mut offsets = Vec::new();
+    let mut token = 0;
+    for round in 0..3 {
+        let log = done("open", open().await);
+        let ids: Vec<_> = read_all(&log, 0, 100).await.into_iter().map(|(o, r)| (o, id(&r))).collect();
+        assert_eq!(ids, offsets, "what was acknowledged changed when the log was opened again");
+        let saved = done("last_checkpoint", log.last_checkpoint(0, "c").await);
+        assert_eq!(saved.map(|c| c.next), (round > 0).then_some(round), "a checkpoint was lost");
+        let lease = done("acquire", log.acquire(0, "owner").await);
+        assert!(lease.token > token, "tokens begin anew when the log is opened again");
+        token = lease.token;
+        for i in 0..5 {
+            let id = format!("{round}-{i}");
+            offsets.push((done("append", log.append(0, &[marker(&id)]).await), id));
+        }
+        let checkpoint = Checkpoint { next: round + 1, state: json!(round) };
+        done("checkpoint", log.checkpoint(&lease, "c", &checkpoint).await);
+    }
+}

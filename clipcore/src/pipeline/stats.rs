@@ -1,0 +1,90 @@
+//! What a pipeline counts.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+use crate::{StreamId, Timestamp};
+
+/// A snapshot of what every stream of a pipeline has counted.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct PipelineStats {
+    /// Per stream.
+    pub streams: BTreeMap<StreamId, StreamStats>,
+}
+
+/// A snapshot of what one stream has counted in this run.
+///
+/// Nothing is dropped between the parts: a full queue makes its producer wait, and the wait is counted here.
+/// What the engine refuses (`late`, `full` and `duplicate`, which count over all
+/// runs of the stream) and what is not a usable input (`bad`) is counted too.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct StreamStats {
+    /// The latest clock record.
+    pub clock: Option<Timestamp>,
+    /// Every input before this instant has been seen by the detectors.
+    pub watermark: Option<Timestamp>,
+    /// Events appended to the log, clock and epoch records left out.
+    pub events: u64,
+    /// Signals from the edge appended to the log.
+    pub signals: u64,
+    /// Inputs that came after the watermark had passed them.
+    pub late: u64,
+    /// Inputs refused because the engine's buffer was full.
+    pub full: u64,
+    /// Inputs that had come before.
+    pub duplicate: u64,
+    /// Inputs that were no usable event.
+    pub bad: u64,
+    /// Moments that closed.
+    pub moments: u64,
+    /// Moments that were dropped.
+    pub dropped: u64,
+    /// Clips that became ready.
+    pub clips: u64,
+    /// Clips that failed.
+    pub clips_failed: u64,
+    /// Items that a sink took.
+    pub delivered: u64,
+    /// Items that a sink refused.
+    pub delivery_failures: u64,
+    /// Items that wait for a sink now.
+    pub pending: u64,
+    /// Undelivered items that were forgotten because a sink failed more often than the backlog holds.
+    pub forgotten: u64,
+    /// Checkpoints written.
+    pub checkpoints: u64,
+    /// How often a source waited for room in its queue.
+    pub source_waits: u64,
+    /// How often the stream waited for its worker thread.
+    pub worker_waits: u64,
+    /// How often an item waited for room in a sink's queue.
+    pub sink_waits: u64,
+    /// How often a moment waited for room in a cutter's queue.
+    pub cutter_waits: u64,
+    /// How often sources were held up because too many items waited for sinks or cutters.
+    pub backlog_pauses: u64,
+    /// How often an append was tried again because the log was full or out of reach.
+    pub log_retries: u64,
+}
+
+/// The live counters behind a [`StreamStats`].
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    stats: Mutex<StreamStats>,
+    pub(super) source_waits: Arc<AtomicU64>,
+}
+
+impl Counters {
+    pub(super) fn update(&self, change: impl FnOnce(&mut StreamStats)) {
+        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn snapshot(&self) -> StreamStats {
+        let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        stats.source_waits = self.source_waits.load(Ordering::Relaxed);
+        stats
+    }
+}

@@ -1,0 +1,183 @@
+//! What the shipped fusion decides, with the shipped weights.
+
+use clipcore::conformance::fusion::judge_lives;
+use clipcore::detector::Signal;
+use clipcore::fusion::{EvidenceFusion, Fusion, FusionConfig, Moment, MomentState, moment_id};
+use clipcore::{StreamId, Timestamp};
+
+fn stream() -> StreamId {
+    StreamId::new("s").unwrap()
+}
+
+/// `secs` seconds of one signal, `hz` a second.
+fn run_of(detector: &str, label: &str, from: f64, secs: f64, hz: f64, score: f64) -> Vec<Signal> {
+    let time = |s: f64| Timestamp::try_from_secs_f64(s).unwrap();
+    (0..(secs * hz) as u32)
+        .map(|i| {
+            let at = from + f64::from(i) / hz;
+            Signal::new(stream(), None, detector.into(), 1, label, time(at), time(from), score)
+        })
+        .collect()
+}
+
+fn chat(from: f64, score: f64) -> Vec<Signal> {
+    run_of("chat_burst", "burst", from, 10.0, 1.0, score)
+}
+
+fn loud(from: f64, score: f64) -> Vec<Signal> {
+    run_of("loudness", "loud", from, 1.0, 10.0, score)
+}
+
+fn moments_with(config: FusionConfig, signals: impl IntoIterator<Item = Vec<Signal>>) -> Vec<Moment> {
+    let mut signals: Vec<_> = signals.into_iter().flatten().collect();
+    signals.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+    let mut fusion = EvidenceFusion::new(stream(), config.setup().unwrap());
+    let mut out = Vec::new();
+    for signal in &signals {
+        fusion.push(signal);
+    }
+    fusion.finish(&mut out);
+    judge_lives(&out).unwrap();
+    out
+}
+
+fn moments(signals: impl IntoIterator<Item = Vec<Signal>>) -> Vec<Moment> {
+    moments_with(FusionConfig::default(), signals)
+}
+
+fn states(moments: &[Moment]) -> Vec<MomentState> {
+    moments.iter().map(|m| m.state).collect()
+}
+
+fn secs(t: Timestamp) -> f64 {
+    t.as_secs_f64()
+}
+
+use MomentState::{Closed, Dropped, Open, Provisional};
+
+#[test]
+fn chat_alone_opens_a_moment_that_started_before_chat_did() {
+    let found = moments([chat(100.0, 9.0)]);
+    assert_eq!(states(&found), [Open, Closed]);
+    let (opened, closed) = (&found[0], &found[1]);
+    assert_eq!(opened.id, moment_id(&stream(), opened.decided_at));
+    assert!((100.0..101.0).contains(&secs(opened.decided_at)), "it opens at once");
+    assert!((100.0..110.0).contains(&secs(closed.peak)), "the peak is not shifted");
+    assert!(secs(closed.start) < 90.0, "the start is: {}", secs(closed.start));
+    assert!(secs(closed.end) - secs(closed.start) <= 60.0);
+}
+
+#[test]
+fn weak_evidence_is_no_moment() {
+    assert_eq!(moments([chat(100.0, 1.2), loud(300.0, 1.2)]), []);
+}
+
+#[test]
+fn sound_is_provisional_until_chat_confirms_it() {
+    let found = moments([loud(100.0, 6.0), chat(118.0, 3.4)]);
+    assert_eq!(states(&found), [Provisional, Open, Closed]);
+    assert!(secs(found[0].decided_at) <= 102.5);
+    assert!((118.0..122.0).contains(&secs(found[1].decided_at)));
+    assert!((90.0..=100.0).contains(&secs(found[2].start)), "{}", secs(found[2].start));
+    for part in ["loudness", "chat_burst", "fusion"] {
+        assert!(found[2].evidence.iter().any(|e| &*e.detector == part), "{part} is not named");
+    }
+}
+
+#[test]
+fn sound_that_nobody_reacts_to_is_dropped() {
+    let found = moments([loud(100.0, 6.0), chat(240.0, 1.0)]);
+    assert_eq!(states(&found), [Provisional, Dropped]);
+    assert!((130.0..140.0).contains(&secs(found[1].decided_at)), "{}", secs(found[1].decided_at));
+}
+
+#[test]
+fn very_strong_sound_that_lasts_needs_no_chat() {
+    let found = moments([run_of("loudness", "loud", 100.0, 6.0, 10.0, 12.0)]);
+    assert_eq!(states(&found), [Provisional, Open, Closed]);
+    let closed = &found[2];
+    assert!(secs(closed.start) <= 100.0 && secs(closed.end) >= 106.0, "{closed:?}");
+}
+
+#[test]
+fn sound_is_remembered_so_that_weaker_chat_suffices() {
+    let weak = 2.4;
+    assert_eq!(moments([chat(118.0, weak)]), []);
+    assert!(states(&moments([loud(100.0, 7.0), chat(118.0, weak)])).contains(&Open));
+    assert!(!states(&moments([loud(20.0, 7.0), chat(118.0, weak)])).contains(&Open), "but not for ever");
+}
+
+#[test]
+fn a_marker_opens_at_once_and_reaches_back() {
+    let found = moments([run_of("marker", "ace", 100.2, 1.0, 1.0, 1.0)]);
+    assert_eq!(states(&found), [Open, Closed]);
+    assert!(secs(found[0].decided_at) <= 100.5);
+    assert_eq!(&*found[1].label, "ace");
+    assert!(secs(found[1].start) <= 90.2 && secs(found[1].end) > 100.2);
+}
+
+#[test]
+fn the_lexicon_names_a_moment_of_chat() {
+    let funny = run_of("chat_lexicon", "funny", 101.0, 8.0, 1.0, 4.0);
+    let hype = run_of("chat_lexicon", "hype", 101.0, 8.0, 1.0, 2.0);
+    let found = moments([chat(100.0, 9.0), funny, hype]);
+    assert_eq!(&*found.last().unwrap().label, "funny");
+    assert!(found.last().unwrap().evidence.iter().any(|e| &*e.label == "funny"));
+    assert_eq!(&*moments([chat(100.0, 9.0)])[1].label, "burst");
+}
+
+#[test]
+fn bursts_close_to_each_other_are_one_moment_and_far_ones_are_two() {
+    let opened = |gap: f64| {
+        let found = moments([chat(100.0, 9.0), chat(100.0 + gap, 9.0)]);
+        states(&found).iter().filter(|s| **s == Open).count()
+    };
+    assert_eq!((opened(12.0), opened(90.0)), (1, 2));
+    let none = FusionConfig { refractory: Some(std::time::Duration::ZERO), ..FusionConfig::default() };
+    let found = moments_with(none, [chat(100.0, 9.0), chat(130.0, 9.0)]);
+    assert_eq!(states(&found), [Open, Closed, Open, Closed]);
+}
+
+#[test]
+fn a_roar_without_end_is_one_moment_of_bounded_length() {
+    let found = moments([
+        run_of("chat_burst", "burst", 100.0, 3600.0, 1.0, 9.0),
+        run_of("loudness", "loud", 90.0, 3600.0, 2.0, 12.0),
+    ]);
+    assert_eq!(states(&found).iter().filter(|s| **s == Closed).count(), 1);
+    assert!(secs(found.last().unwrap().decided_at) < 200.0);
+}
+
+#[test]
+fn a_budget_bounds_the_clips_of_an_hour() {
+    let hour = || (0..60).map(|i| chat(30.0 + 60.0 * f64::from(i), 9.0));
+    let opened = |clips_per_hour| {
+        let config = FusionConfig { clips_per_hour, ..FusionConfig::default() };
+        states(&moments_with(config, hour())).iter().filter(|s| **s == Open).count()
+    };
+    assert!(opened(None) >= 55);
+    assert!((4..=12).contains(&opened(Some(6.0))), "{}", opened(Some(6.0)));
+}
+
+#[test]
+fn the_delay_of_chat_is_learned_from_moments_that_were_heard_too() {
+    let both = (0..8).flat_map(|i| {
+        let at = 1000.0 + 200.0 * f64::from(i);
+        [loud(at, 8.0), run_of("chat_burst", "burst", at + 8.0, 1.0, 1.0, 9.0)]
+    });
+    let alone = || chat(4000.0, 9.0);
+    let reach = |found: &[Moment]| {
+        let last = found.last().unwrap();
+        secs(last.peak) - secs(last.start)
+    };
+    let (before, after) = (reach(&moments([alone()])), reach(&moments(both.chain([alone()]))));
+    assert!(after < before - 5.0, "{after}, {before}");
+}
+
+#[test]
+fn detectors_that_nobody_knows_are_taken_for_z_scores() {
+    let mine = run_of("my_detector", "backflip", 100.0, 3.0, 10.0, 6.0);
+    let found = moments([mine, chat(115.0, 3.4)]);
+    assert!(states(&found).contains(&Open));
+    assert_eq!(&*found.last().unwrap().label, "backflip");
+}

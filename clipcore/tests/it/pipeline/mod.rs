@@ -1,0 +1,6 @@
+//! The pipeline with small parts around it: what a user would notice.
+
+mod faults;
+mod flow;
+mod restart;
+mod support;
