@@ -131,7 +131,10 @@ fn throughput(text: &str, fusion: &FusionFactory) {
 
 /// The same number of events on more and more streams, each at 5 messages a second, taken in order of time.
 fn scaling(fusion: &FusionFactory) {
-    println!("\n{:<44} {:>9} {:>12} {:>9} {:>9}", "streams at once", "events", "events/s", "µs/event", "moments");
+    println!(
+        "\n{:<44} {:>9} {:>12} {:>9} {:>9}",
+        "streams at once", "events", "events/s", "µs/event", "moments"
+    );
     let template = {
         let chat = ChatConfig { rate: 5.0, ..ChatConfig::default() };
         let scenario = Scenario { length: 3600.0 * 12.0, chat, ..Scenario::default() };
@@ -203,7 +206,11 @@ fn idle(fusion: &FusionFactory) {
     }
     let after_chat = resident().unwrap_or(before);
     let each = |now: usize| now.saturating_sub(before) / count;
-    println!("\nbytes per idle stream: {} made, {} after ten minutes of chat", each(after_making), each(after_chat));
+    println!(
+        "\nbytes per idle stream: {} made, {} after ten minutes of chat",
+        each(after_making),
+        each(after_chat)
+    );
     std::hint::black_box(fresh);
 }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::wire::Envelope;
 use super::{AnyEvent, Event, Header, Stamped, Unknown};
 use crate::ids::{shorten, stable_id};
 use crate::{Error, Result, StreamId, Timestamp, WallTime};
 
-type Build = fn(Header, Value) -> Result<AnyEvent>;
+/// Makes an event of a header and the JSON text of its `data`.
+type Build = fn(Header, &str) -> Result<AnyEvent>;
 
 /// The event kinds that a program knows how to read.
 ///
@@ -46,7 +48,7 @@ impl Kinds {
     /// Makes a payload type readable from the wire.
     pub fn register<E: Event + Serialize + DeserializeOwned>(&mut self) {
         Arc::make_mut(&mut self.table).build.insert(E::KIND, |header, data| {
-            let data: E = serde_json::from_value(data).map_err(|e| {
+            let data: E = serde_json::from_str(data).map_err(|e| {
                 Error::invalid(format!("the data of this {} event is not as it should be", E::KIND))
                     .with_context("id", shorten(&header.id))
                     .with_source(e)
@@ -74,7 +76,7 @@ impl Kinds {
     /// # Errors
     /// `InvalidInput` that names the member that is missing or wrong.
     pub fn parse(&self, json: &[u8]) -> Result<Incoming> {
-        let envelope: Envelope = serde_json::from_slice(json).map_err(|e| {
+        let envelope: Envelope<'_> = serde_json::from_slice(json).map_err(|e| {
             Error::invalid("this is not an event")
                 .with_source(e)
                 .with_context("text", shorten(&String::from_utf8_lossy(json)))
@@ -83,10 +85,13 @@ impl Kinds {
         envelope.into_incoming(self)
     }
 
-    pub(super) fn build(&self, header: Header, kind: &str, data: Value) -> Result<AnyEvent> {
+    pub(super) fn build(&self, header: Header, kind: &str, data: &str) -> Result<AnyEvent> {
         match self.table.build.get(self.canonical(kind)) {
             Some(build) => build(header, data),
-            None => Ok(AnyEvent::unknown(header, Unknown { kind: kind.into(), data })),
+            None => {
+                let data = serde_json::from_str(data)?;
+                Ok(AnyEvent::unknown(header, Unknown { kind: kind.into(), data }))
+            }
         }
     }
 }
@@ -96,7 +101,8 @@ impl Kinds {
 pub struct Incoming {
     pub(super) kinds: Kinds,
     pub(super) kind: String,
-    pub(super) data: Value,
+    /// Kept as text, so that it is read once, straight into its payload type.
+    pub(super) data: Option<Box<RawValue>>,
     pub(super) id: Option<String>,
     pub(super) source: Option<String>,
     pub(super) stream: Option<StreamId>,
@@ -158,11 +164,13 @@ impl Incoming {
             }
         };
         let source = self.source.unwrap_or_else(|| "unknown".to_owned());
+        let data = self.data.as_ref().map_or("null", |data| data.get());
         let id = match self.id {
             Some(id) => id,
             None => {
                 let when = self.time.map_or(at.as_micros(), WallTime::as_unix_micros);
-                let data = serde_json::to_vec(&self.data)?;
+                // The text may be spaced and ordered in many ways, the value in one.
+                let data = serde_json::to_vec(&serde_json::from_str::<Value>(data)?)?;
                 stable_id(&[
                     stream.as_str().as_bytes(),
                     source.as_bytes(),
@@ -181,6 +189,6 @@ impl Incoming {
             time: self.time,
             trace: self.trace.map(Arc::from),
         };
-        self.kinds.build(header, &self.kind, self.data)
+        self.kinds.build(header, &self.kind, data)
     }
 }

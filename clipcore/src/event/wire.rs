@@ -1,7 +1,11 @@
 //! CloudEvents 1.0 JSON, and the short form that a `curl` can type.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{AnyEvent, Incoming, Kinds};
 use crate::ids::shorten;
@@ -15,7 +19,7 @@ pub(crate) const OWN: &str = "clipcore.";
 
 /// The members of an event as they stand in JSON; unknown members are ignored, as CloudEvents asks.
 #[derive(Debug, Deserialize)]
-pub(super) struct Envelope {
+pub(super) struct Envelope<'a> {
     specversion: Option<String>,
     id: Option<IdText>,
     source: Option<String>,
@@ -26,24 +30,69 @@ pub(super) struct Envelope {
     at: Option<Seconds>,
     camera: Option<CameraId>,
     traceparent: Option<String>,
-    #[serde(default)]
-    data: Value,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
 }
 
 /// CloudEvents says string; producers send numbers too.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum IdText {
-    Text(String),
-    Number(i64),
-}
+#[derive(Debug)]
+struct IdText(String);
 
 /// CloudEvents extensions are strings; the short form has a number.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 enum Seconds {
     Number(f64),
     Text(String),
+}
+
+/// A number or a text, without the copy that serde's untagged enums take first.
+struct TextOrNumber;
+
+enum Either {
+    Text(String),
+    Int(i64),
+    Float(f64),
+}
+
+impl Visitor<'_> for TextOrNumber {
+    type Value = Either;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a number")
+    }
+    fn visit_str<E: de::Error>(self, v: &str) -> Result<Either, E> {
+        Ok(Either::Text(v.to_owned()))
+    }
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<Either, E> {
+        Ok(Either::Int(v))
+    }
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<Either, E> {
+        Ok(i64::try_from(v).map_or(Either::Float(v as f64), Either::Int))
+    }
+    fn visit_f64<E: de::Error>(self, v: f64) -> Result<Either, E> {
+        Ok(Either::Float(v))
+    }
+}
+
+impl<'de> Deserialize<'de> for IdText {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match d.deserialize_any(TextOrNumber)? {
+            Either::Text(text) => Ok(Self(text)),
+            Either::Int(n) => Ok(Self(n.to_string())),
+            Either::Float(n) => {
+                Err(de::Error::custom(format!("the id {n} is neither a string nor an integer")))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(match d.deserialize_any(TextOrNumber)? {
+            Either::Text(text) => Self::Text(text),
+            Either::Int(n) => Self::Number(n as f64),
+            Either::Float(n) => Self::Number(n),
+        })
+    }
 }
 
 impl Seconds {
@@ -58,7 +107,7 @@ impl Seconds {
     }
 }
 
-impl Envelope {
+impl Envelope<'_> {
     pub(super) fn into_incoming(self, kinds: &Kinds) -> Result<Incoming> {
         if let Some(version) = self.specversion.as_deref().filter(|v| *v != "1.0") {
             return Err(Error::invalid(format!("CloudEvents {:?} is not supported", shorten(version)))
@@ -74,10 +123,7 @@ impl Envelope {
             ))
             .with_hint(format!("event types cannot begin with {OWN:?}")));
         }
-        let id = self.id.map(|id| match id {
-            IdText::Text(text) => text,
-            IdText::Number(n) => n.to_string(),
-        });
+        let id = self.id.map(|id| id.0);
         for (name, text) in [("type", Some(&kind)), ("id", id.as_ref()), ("source", self.source.as_ref())] {
             if text.is_some_and(|t| t.len() > MAX_TEXT) {
                 return Err(Error::invalid(format!("\"{name}\" is longer than {MAX_TEXT} bytes")));
@@ -87,7 +133,7 @@ impl Envelope {
         Ok(Incoming {
             kinds: kinds.clone(),
             kind,
-            data: self.data,
+            data: self.data.map(ToOwned::to_owned),
             id: id.filter(|id| !id.is_empty()),
             source: self.source,
             stream,

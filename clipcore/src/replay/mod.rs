@@ -14,16 +14,18 @@
 
 mod lines;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use lines::MAX_LINE;
 pub(crate) use lines::{Line, read_line};
+use serde::Deserialize;
 
 use crate::consent::Consent;
 use crate::detector::Signal;
 use crate::engine::{Engine, EngineStats};
-use crate::event::{AnyEvent, Clock, Kinds};
+use crate::event::{AnyEvent, Clock, Kinds, OWN};
 use crate::fusion::Moment;
 use crate::ids::shorten;
 use crate::log::Record;
@@ -197,16 +199,20 @@ impl<'a> Replay<'a> {
     }
 
     fn parse(&mut self, text: &[u8]) -> Result<Option<Input>> {
-        let mut incoming = self.kinds.parse(text)?;
-        if incoming.kind().starts_with("clipcore.") {
-            return Ok(match Record::from_json(text, &self.kinds)? {
-                Record::Signal(signal) => Some(Input::Signal(signal)),
-                _ => {
-                    self.report.skipped += 1;
-                    None
-                }
-            });
-        }
+        let mut incoming = match self.kinds.parse(text) {
+            Ok(incoming) => incoming,
+            // Events are many and records of clipcore's own are few, so those pay for being told apart.
+            Err(error) if !own_record(text) => return Err(error),
+            Err(_) => {
+                return Ok(match Record::from_json(text, &self.kinds)? {
+                    Record::Signal(signal) => Some(Input::Signal(signal)),
+                    _ => {
+                        self.report.skipped += 1;
+                        None
+                    }
+                });
+            }
+        };
         if let Some(stream) = &self.stream {
             incoming = incoming.with_default_stream(stream);
         }
@@ -270,6 +276,16 @@ impl<'a> Replay<'a> {
         }
         Ok(self.report)
     }
+}
+
+/// Whether a line is of one of clipcore's own types, which no event can have.
+pub(crate) fn own_record(line: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow, default)]
+        r#type: Cow<'a, str>,
+    }
+    serde_json::from_slice::<Head<'_>>(line).is_ok_and(|head| head.r#type.starts_with(OWN))
 }
 
 fn feed(engine: &mut Engine, input: Input, report: &mut ReplayReport) {

@@ -47,7 +47,6 @@ impl Recorded {
         let read = reading::clip(&path, &self.made);
         (report, read)
     }
-
 }
 
 /// The first picture shown at or after `start`, and the last one shown before `end`.
@@ -69,8 +68,14 @@ async fn exact_at(made: TestStream, container: &str, spans: &[(f64, f64)]) {
         assert!(read.jitter_ms < 1.5, "{name}: pictures are shown up to {} ms off", read.jitter_ms);
         assert!(read.worst_av_ms() <= 2.0, "{name}, {start}–{end}: sound is off by {:?} ms", read.av_ms);
         let claimed = report.achieved;
-        assert!((claimed.start.as_secs_f64() - recorded.zero - recorded.made.time_of(first)).abs() < 2e-3, "{claimed:?}");
-        assert!((claimed.end.as_secs_f64() - recorded.zero - recorded.made.time_of(last + 1)).abs() < 2e-3, "{claimed:?}");
+        assert!(
+            (claimed.start.as_secs_f64() - recorded.zero - recorded.made.time_of(first)).abs() < 2e-3,
+            "{claimed:?}"
+        );
+        assert!(
+            (claimed.end.as_secs_f64() - recorded.zero - recorded.made.time_of(last + 1)).abs() < 2e-3,
+            "{claimed:?}"
+        );
     }
 }
 
