@@ -253,6 +253,7 @@ impl PipelineBuilder {
             Error::config("the pipeline has no fusion")
                 .with_hint("give PipelineBuilder::with_fusion a factory of one")
         })?;
+        self.config.validate()?;
         unique("sink", self.sinks.iter().map(|s| s.name().to_owned()))?;
         unique("stream", self.streams.iter().map(|s| s.id.to_string()))?;
         let mut streams = Vec::new();

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
 /// Sizes and spans of a pipeline; the defaults suit one machine with dozens of streams.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -43,6 +45,25 @@ impl Default for PipelineConfig {
             max_camera_lag: Duration::from_secs(10),
             max_ahead: Duration::from_secs(24 * 3600),
             grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl PipelineConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// `Config` that names the setting.
+    pub fn validate(&self) -> Result<()> {
+        let sizes = [
+            ("queue", self.queue),
+            ("batch", self.batch),
+            ("sink_queue", self.sink_queue),
+            ("max_backlog", self.max_backlog),
+        ];
+        match sizes.into_iter().find(|(_, size)| *size == 0) {
+            Some((name, _)) => Err(Error::config(format!("pipeline.{name} is 0: nothing would get through"))),
+            None => Ok(()),
         }
     }
 }

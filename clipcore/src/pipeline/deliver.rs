@@ -13,7 +13,7 @@ use crate::cutter::{Cutter, Deliveries};
 use crate::fusion::Moment;
 use crate::log::Receipt;
 use crate::sink::{ClipSink, Delivery};
-use crate::{CameraId, Error, ErrorKind, Result};
+use crate::{CameraId, Error, ErrorKind, Result, Timestamp};
 
 /// What a sink's or cutter's task reports to its stream.
 #[derive(Debug)]
@@ -24,6 +24,14 @@ pub(super) enum Report {
     Told { cutter: usize, moment: Moment, outcome: Result<()> },
     /// A cutter has finished.
     Finished { camera: CameraId, outcome: Result<()> },
+}
+
+/// What a cutter is told, in this order.
+#[derive(Debug, Clone)]
+pub(super) enum Tell {
+    Moment(Moment),
+    /// Moments are decided up to this instant.
+    Watermark(Timestamp),
 }
 
 /// A bounded queue with the items that wait for room in it. The waiting line is bounded by the stream,
@@ -61,6 +69,11 @@ impl<T> Outbox<T> {
         }
     }
 
+    /// Whether an item would go into the queue at once, and leave room for another.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.is_empty() && self.queue.as_ref().is_some_and(|queue| queue.capacity() > 1)
+    }
+
     /// How many wait for room.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
@@ -92,11 +105,18 @@ pub(super) async fn run_sink(
 pub(super) async fn run_cutter(
     index: usize,
     cutter: Arc<dyn Cutter>,
-    mut moments: mpsc::Receiver<Moment>,
+    mut queue: mpsc::Receiver<Tell>,
     clips: Deliveries,
     reports: mpsc::Sender<Report>,
 ) {
-    while let Some(moment) = moments.recv().await {
+    while let Some(tell) = queue.recv().await {
+        let moment = match tell {
+            Tell::Moment(moment) => moment,
+            Tell::Watermark(at) => {
+                cutter.watermark(at);
+                continue;
+            }
+        };
         let outcome = AssertUnwindSafe(cutter.moment(&moment, &clips)).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|panic| Err(panicked("the cutter", &*panic)));
         if reports.send(Report::Told { cutter: index, moment, outcome }).await.is_err() {

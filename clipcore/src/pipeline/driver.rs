@@ -69,6 +69,8 @@ pub(super) struct Running {
     pub(super) cutter_error: Option<Error>,
     pub(super) clips_closed: bool,
     snapshot_failed: bool,
+    /// The clock that observers were told last.
+    told: Option<Timestamp>,
 }
 
 enum Wake {
@@ -91,7 +93,9 @@ impl Driver {
                 self.counters.update(|s| s.backlog_pauses += 1);
             }
             paused = crowded;
-            match self.wake(!crowded).await {
+            // What sources say before they end is little, and they cannot end unless it is taken.
+            let stopping = self.state.deadline.is_some();
+            match self.wake(!crowded || stopping).await {
                 Wake::Taken(taken) => self.take_batch(taken).await?,
                 Wake::Report(report) => self.reports(report).await?,
                 Wake::Clip(clip) => self.clip(clip).await?,
@@ -109,10 +113,10 @@ impl Driver {
     }
 
     async fn wake(&mut self, may_take: bool) -> Wake {
-        let reference = &self.reference;
+        let (reference, stopping) = (&self.reference, self.state.deadline.is_some());
         let until_tick = self.ticker.as_ref().map(|t| t.until_next(&*self.shared.time));
         tokio::select! {
-            taken = self.intake.next(|source| reference.is_ahead(source)), if may_take => Wake::Taken(taken),
+            taken = self.intake.next(|source| !stopping && reference.is_ahead(source)), if may_take => Wake::Taken(taken),
             Some(report) = self.outgoing.reports.recv() => Wake::Report(report),
             clip = self.outgoing.clips.next(), if !self.state.clips_closed => Wake::Clip(clip),
             () = async { self.shared.time.sleep(until_tick.unwrap_or_default()).await },
@@ -134,8 +138,9 @@ impl Driver {
     async fn take_batch(&mut self, first: Taken) -> Result<()> {
         self.take(first).await?;
         while self.state.batch.len() < self.shared.config.batch {
-            let reference = &self.reference;
-            let Some(taken) = self.intake.try_next(|source| reference.is_ahead(source)) else { break };
+            let (reference, stopping) = (&self.reference, self.state.deadline.is_some());
+            let ahead = |source| !stopping && reference.is_ahead(source);
+            let Some(taken) = self.intake.try_next(ahead) else { break };
             self.take(taken).await?;
         }
         self.flush().await
@@ -158,6 +163,9 @@ impl Driver {
         self.append(&consequences).await?;
         for moment in outcome.moments {
             self.moment(moment);
+        }
+        if outcome.watermark > Timestamp::MIN {
+            self.outgoing.watermark(outcome.watermark);
         }
         self.outgoing.ledger.sweep(&self.outgoing.cameras);
         self.tell_progress();
@@ -215,8 +223,12 @@ impl Driver {
         });
     }
 
-    fn tell_progress(&self) {
+    fn tell_progress(&mut self) {
         self.counters.update(|s| s.pending = self.outgoing.ledger.pending() as u64);
+        if self.state.told == self.gate.clock {
+            return;
+        }
+        self.state.told = self.gate.clock;
         if let (Some(observe), Some(clock)) = (&self.shared.observers.progress, self.gate.clock) {
             observe(&Progress { stream: self.stream.clone(), clock, stats: self.counters.snapshot() });
         }

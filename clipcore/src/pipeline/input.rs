@@ -36,6 +36,10 @@ impl Driver {
                 Err(error) => self.bad(Some(source), &error),
             },
             Item::Epoch { camera, at, epoch } => self.epoch(camera, at, epoch),
+            Item::Progress { .. } if !self.intake.has_clock(source) => {
+                let error = Error::invalid("this source reports progress, but says that it has no clock");
+                self.bad(Some(source), &error);
+            }
             Item::Progress { camera, at, wall } => {
                 if let Some(wall) = wall {
                     self.state.live_offset = Some(wall.as_unix_micros().saturating_sub(at.as_micros()));

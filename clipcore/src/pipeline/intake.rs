@@ -4,8 +4,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::Poll;
+use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -113,6 +115,17 @@ impl Intake {
         for inlet in &self.inlets {
             inlet.stop.cancel();
         }
+    }
+
+    /// Asks every source to end and takes nothing more from them; waits for each at most `grace`.
+    pub(super) async fn close(&mut self, grace: Duration) {
+        self.stop();
+        for inlet in &mut self.inlets {
+            inlet.items = None;
+        }
+        let done = self.inlets.iter_mut().filter_map(|inlet| inlet.done.take());
+        // How they end does not matter any more.
+        let _ = tokio::time::timeout(grace, join_all(done)).await;
     }
 
     /// Ends the sources that did not end when asked; gives their names.

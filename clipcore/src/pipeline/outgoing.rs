@@ -7,13 +7,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::PipelineConfig;
-use super::deliver::{Outbox, Report, run_cutter, run_sink};
+use super::deliver::{Outbox, Report, Tell, run_cutter, run_sink};
 use super::ledger::{Due, Ledger};
 use super::stats::Counters;
-use crate::CameraId;
 use crate::cutter::{Clip, ClipState, Cutter};
 use crate::fusion::Moment;
 use crate::sink::{ClipSink, Delivery};
+use crate::{CameraId, Timestamp};
 
 /// The sinks and cutters of one stream, and what they still owe or are owed.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Outgoing {
     pub(super) sink_names: Vec<Arc<str>>,
     pub(super) cameras: Vec<CameraId>,
     sinks: Vec<Outbox<Arc<Delivery>>>,
-    cutters: Vec<Outbox<Moment>>,
+    cutters: Vec<Outbox<Tell>>,
     /// Cutters that have not finished.
     running: usize,
     counters: Arc<Counters>,
@@ -58,9 +58,10 @@ impl Outgoing {
             tasks.spawn(run_sink(index, sink.clone(), items, report_tx.clone()));
         }
         for (index, cutter) in cutters.into_iter().enumerate() {
-            let (outbox, moments) = Outbox::new(config.sink_queue);
+            // Room for a watermark beside moments.
+            let (outbox, queue) = Outbox::new(config.sink_queue.max(4));
             out.cutters.push(outbox);
-            tasks.spawn(run_cutter(index, cutter, moments, clip_tx.clone(), report_tx.clone()));
+            tasks.spawn(run_cutter(index, cutter, queue, clip_tx.clone(), report_tx.clone()));
         }
         out
     }
@@ -75,11 +76,18 @@ impl Outgoing {
     pub(super) fn moment(&mut self, moment: Moment) {
         self.ledger.moment(&moment, !self.cutters.is_empty());
         for outbox in &mut self.cutters {
-            if outbox.push(moment.clone()) {
+            if outbox.push(Tell::Moment(moment.clone())) {
                 self.counters.update(|s| s.cutter_waits += 1);
             }
         }
         self.item(Arc::new(Delivery::Moment(moment)));
+    }
+
+    /// Moments are decided up to `at`: cutters that are behind hear of a later instant later.
+    pub(super) fn watermark(&mut self, at: Timestamp) {
+        for outbox in self.cutters.iter_mut().filter(|o| o.has_room()) {
+            outbox.push(Tell::Watermark(at));
+        }
     }
 
     /// An item was logged: every sink is to have it.
@@ -125,7 +133,7 @@ impl Outgoing {
         self.hand_out(due);
         for (index, camera) in self.cameras.iter().enumerate() {
             for moment in self.ledger.unfinished(camera) {
-                self.cutters[index].push(moment);
+                self.cutters[index].push(Tell::Moment(moment));
             }
         }
     }

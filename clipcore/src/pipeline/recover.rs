@@ -7,10 +7,10 @@ use super::driver::Driver;
 use super::journal::State;
 use super::ticker::Ticker;
 use super::workers::Seat;
-use crate::Result;
 use crate::event::Clock;
 use crate::fusion::Moment;
 use crate::log::{Late, Offset, Record};
+use crate::{Result, Timestamp};
 
 /// Records read at a time.
 const CHUNK: usize = 1000;
@@ -41,6 +41,11 @@ impl Driver {
             self.outgoing.replay_moment(moment);
         }
         self.outgoing.resume();
+        if let Ok(watermark) = self.seat.call(|engine| engine.watermark()).await
+            && watermark > Timestamp::MIN
+        {
+            self.outgoing.watermark(watermark);
+        }
         if let Some(clock) = self.gate.clock {
             self.schedules.skip(clock);
         }

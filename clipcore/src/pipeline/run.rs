@@ -242,8 +242,8 @@ impl Driver {
     async fn run(mut self, sources: Vec<Box<dyn Source>>) -> StreamSummary {
         let mut error = self.begin(sources).await.err();
         if error.is_some() {
-            // Sources may still run; nothing they say can be taken in.
-            self.intake = Intake::default();
+            // Nothing that sources still say can be taken in.
+            self.intake.close(self.shared.config.grace).await;
         }
         // Without a log nothing can be acknowledged; with one, what is decided still goes out.
         let log_failed = error.as_ref().is_some_and(|e| e.operation() == Some("pipeline::append"))

@@ -37,6 +37,7 @@ async fn a_stream_runs_to_its_end_and_replays_byte_for_byte() {
     // Bursts at 6, 21 and 31 s (the loud instant at 31.1 s joins the last), and a loud one at 13.1 s.
     assert_eq!((stats.moments, stats.clips, stats.signals, stats.late), (4, 4, 2, 0), "{stats:?}");
     assert_eq!(*last.lock().unwrap(), Some(secs(40.0)));
+    assert!(*scissors.watermark.lock().unwrap() >= Some(secs(38.0)), "media before it may be let go");
 
     let live = logged_moments(&*log, &s).await;
     assert_eq!(live.len(), 8, "each opens and closes");
@@ -124,33 +125,9 @@ async fn a_schedule_alone_is_a_stream() {
 async fn arrival_order_within_the_lateness_does_not_matter() {
     let s = stream("shuffled");
     let mut expected = None;
-    for seed in 0..12_u64 {
+    for seed in 0..12 {
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(1));
-        let mut items = show(&s);
-        let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        // Delays each event by up to three clock steps; the lateness is four.
-        for i in (0..items.len()).rev().filter(|_| seed > 0) {
-            if matches!(items[i], Item::Progress { .. }) {
-                continue;
-            }
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-            let mut to = i;
-            let mut steps = x % 4;
-            while to + 1 < items.len() {
-                if matches!(items[to + 1], Item::Progress { .. }) {
-                    if steps == 0 {
-                        break;
-                    }
-                    steps -= 1;
-                }
-                to += 1;
-            }
-            let item = items.remove(i);
-            items.insert(to, item);
-        }
-        // And one that is far too late.
+        let mut items = if seed == 0 { show(&s) } else { shuffled(&s, seed, 0) };
         items.push(Item::Event(chat(&s, 6.2, 9999)));
         let spec = StreamSpec::new(s.clone()).with_source(Script::new(items, End::Input));
         let summary = builder(log.clone()).with_stream(spec).build().unwrap().run().await.unwrap();
@@ -330,8 +307,34 @@ async fn two_cameras_share_one_clock() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_said_before_anything_starts() {
+async fn a_camera_that_is_held_back_can_still_be_stopped() {
     let s = stream("s");
+    let (a, mut b) = (Script::new(Vec::new(), End::Input), Script::new(Vec::new(), End::Stop));
+    let camera = CameraId::new("a").unwrap();
+    let step = |i: i32| Item::Progress { camera: camera.clone(), at: secs(f64::from(i)), wall: None };
+    let a = Script { items: (0..500).map(step).collect(), ..a };
+    b.items = vec![progress(1.0)];
+    let notices = Arc::new(Mutex::new(Vec::new()));
+    let told = notices.clone();
+    let pipeline = builder(Arc::new(MemoryLog::new(1)))
+        .with_stream(StreamSpec::new(s.clone()).with_source(a).with_source(b))
+        .with_config(PipelineConfig { queue: 2, ..config() })
+        .on_notice(move |n| told.lock().unwrap().push(n.to_string()))
+        .build()
+        .unwrap();
+    let handle = pipeline.handle();
+    let run = tokio::spawn(pipeline.run());
+    while handle.stats().streams[&s].source_waits == 0 || handle.stats().streams[&s].clock.is_none() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    handle.stop();
+    let summary = run.await.unwrap().unwrap();
+    assert!(summary.stream_error().is_none());
+    assert_eq!(*notices.lock().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_said_before_anything_starts() {
     let log = || -> Arc<dyn EventLog> { Arc::new(MemoryLog::new(1)) };
     let build = |b: clipcore::pipeline::PipelineBuilder| b.build().unwrap_err().to_string();
     let spec = || StreamSpec::new(stream("s"));
@@ -352,5 +355,6 @@ async fn what_does_not_fit_is_said_before_anything_starts() {
     assert_eq!(refused.kind(), ErrorKind::ConsentRequired);
     let consent = Consent { chat_text: true, face: false };
     assert!(builder(log()).with_stream(nosy()).with_consent(consent).build().is_ok());
-    let _ = s;
+    let config = PipelineConfig { max_backlog: 0, ..config() };
+    assert!(build(builder(log()).with_config(config)).contains("pipeline.max_backlog is 0"));
 }

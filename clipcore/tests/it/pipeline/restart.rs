@@ -262,6 +262,32 @@ fn a_process_that_dies_again_and_again_gets_there() {
     }
 }
 
+#[test]
+fn live_and_replay_agree_when_events_come_in_any_order_late_and_between_crashes() {
+    for seed in 1..6 {
+        let mut world = World::new();
+        world.items = shuffled(&world.stream, seed, 9);
+        let mut lives = 1;
+        while !world.live(5 + 4 * seed, lives % 2 == 0, last_clock(&world)) {
+            let live = world.moments();
+            let replayed = World::block_on(replayed_moments(&*world.log, &world.stream));
+            // What was decided in the instant of the crash may not be logged yet.
+            assert!(replayed.starts_with(&live), "seed {seed}, life {lives}:\n{live:#?}\n{replayed:#?}");
+            lives += 1;
+            assert!(lives < 500);
+        }
+        assert!(lives > 2);
+        let replayed = World::block_on(replayed_moments(&*world.log, &world.stream));
+        assert_eq!(world.moments(), replayed, "seed {seed}");
+        assert!(replayed.len() >= 6, "{replayed:#?}");
+        for sink in &world.sinks {
+            let told: Vec<String> =
+                sink.inner.moments().iter().map(|m| serde_json::to_string(m).unwrap()).collect();
+            assert_eq!(told, replayed, "seed {seed}: what a sink was told");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_stop_finishes_pending_clips_and_leaves_the_stream_open() {
     let s = stream("live");

@@ -249,6 +249,8 @@ pub(super) struct Scissors {
     pub(super) cuts: Arc<Mutex<Vec<Arc<str>>>>,
     /// Waits for the end of the media before it writes.
     pub(super) patient: bool,
+    /// How far moments are decided.
+    pub(super) watermark: Arc<Mutex<Option<Timestamp>>>,
     jobs: Mutex<Vec<(Moment, Deliveries)>>,
 }
 
@@ -259,6 +261,7 @@ impl Scissors {
             disk: Arc::default(),
             cuts: Arc::default(),
             patient,
+            watermark: Arc::default(),
             jobs: Mutex::default(),
         }
     }
@@ -270,6 +273,7 @@ impl Scissors {
             disk: self.disk.clone(),
             cuts: self.cuts.clone(),
             patient,
+            watermark: Arc::default(),
             jobs: Mutex::default(),
         }
     }
@@ -322,6 +326,9 @@ impl Cutter for Scissors {
     }
 
     async fn moment(&self, moment: &Moment, out: &Deliveries) -> Result<()> {
+        // Media that this moment needs must not have been let go before it was told.
+        let decided = *self.watermark.lock().unwrap();
+        assert!(decided.is_none_or(|at| at < moment.end), "told too late: {decided:?}");
         if moment.state != MomentState::Closed {
             return Ok(());
         }
@@ -333,6 +340,10 @@ impl Cutter for Scissors {
             return Ok(());
         }
         self.cut(moment, out).await
+    }
+
+    fn watermark(&self, at: Timestamp) {
+        *self.watermark.lock().unwrap() = Some(at);
     }
 
     async fn finish(&self) -> Result<()> {
@@ -435,6 +446,41 @@ pub(super) fn show(stream: &StreamId) -> Vec<Item> {
             items.push(loud(stream, at + 0.1, 2.5));
         }
         items.push(live_progress(at + 0.5));
+    }
+    items
+}
+
+/// Delays each item but the clock by up to three clock steps (the lateness is four), and adds `late` ones
+/// that are far too late.
+pub(super) fn shuffled(stream: &StreamId, seed: u64, late: usize) -> Vec<Item> {
+    let mut items = show(stream);
+    let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for i in (0..items.len()).rev() {
+        if matches!(items[i], Item::Progress { .. }) {
+            continue;
+        }
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        let mut to = i;
+        let mut steps = x % 4;
+        while to + 1 < items.len() {
+            if matches!(items[to + 1], Item::Progress { .. }) {
+                if steps == 0 {
+                    break;
+                }
+                steps -= 1;
+            }
+            to += 1;
+        }
+        let item = items.remove(i);
+        items.insert(to, item);
+    }
+    let every = items.len() / (late + 1);
+    for n in (1..=late).rev() {
+        let item =
+            if n % 2 == 0 { loud(stream, 1.0, n as f64) } else { Item::Event(chat(stream, 2.2, 9000 + n)) };
+        items.insert((n * every).max(items.len() / 3), item);
     }
     items
 }

@@ -1,0 +1,6 @@
+//! Integration tests of the program.
+
+#[path = "../../../clipcore/tests/support/mod.rs"]
+mod support;
+
+mod demo;
