@@ -52,7 +52,7 @@ impl Gate {
     ///
     /// # Errors
     /// `InvalidInput` for events of other streams, of the edge's own kinds, or absurdly far ahead; `Unsupported`
-    /// for payloads without a wire form.
+    /// for payloads without a wire form; `ConsentRequired` where nothing of it may be kept.
     pub(super) fn event(&self, event: AnyEvent) -> Result<AnyEvent> {
         self.owned(event.stream(), event.kind())?;
         if [Clock::KIND, EpochStart::KIND].contains(&event.kind()) || event.kind().starts_with("clipcore.") {
@@ -64,7 +64,12 @@ impl Gate {
             Error::new(ErrorKind::Unsupported, format!("{} events cannot be logged", event.kind()))
                 .with_hint("run a detector of sound or pictures at the source and send its signals")
         })??;
-        Ok(redact(&event, self.consent, self.pseudonyms.as_ref()))
+        redact(&event, self.consent, self.pseudonyms.as_ref()).ok_or_else(|| {
+            let what =
+                format!("{} events are not kept: the stream's consent does not cover them", event.kind());
+            Error::new(ErrorKind::ConsentRequired, what)
+                .with_hint("where the people concerned agreed, add --consent chat_text or --consent face")
+        })
     }
 
     /// Lets a signal through.
@@ -125,7 +130,8 @@ mod tests {
         let kept = gate(Consent::ALL).incoming(chat()).unwrap().to_json().unwrap();
         assert!(kept.contains("hi") && kept.contains("Kappa"));
         let face = || incoming("face.expression", 1.0, json!({"scores": {"joy": 0.9}}));
-        assert!(!gate(Consent::NONE).incoming(face()).unwrap().to_json().unwrap().contains("joy"));
+        let refused = gate(Consent::NONE).incoming(face()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConsentRequired, "{refused}");
         assert!(gate(Consent::ALL).incoming(face()).unwrap().to_json().unwrap().contains("joy"));
     }
 

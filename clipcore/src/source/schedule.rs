@@ -9,8 +9,7 @@ use crate::{Error, Result, StreamId};
 const MAX_BAD: usize = 100;
 
 /// A complete file of events, sorted by `at`, for
-/// [`StreamSpec::with_schedule`](crate::pipeline::StreamSpec::with_schedule) or
-/// [`replay_events`](crate::pipeline::replay_events).
+/// [`StreamSpec::with_schedule`](crate::pipeline::StreamSpec::with_schedule).
 ///
 /// # Examples
 /// ```
