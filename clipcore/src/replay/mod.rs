@@ -199,8 +199,13 @@ impl<'a> Replay<'a> {
     }
 
     fn parse(&mut self, text: &[u8]) -> Result<Option<Input>> {
-        let mut incoming = match self.kinds.parse(text) {
-            Ok(incoming) => incoming,
+        let lanes = &self.lanes;
+        let mut to_stream_time = |stream: &StreamId, wall| match lanes.get(stream)? {
+            Lane::Running(engine) => engine.to_stream_time(wall),
+            Lane::Waiting(_) => None,
+        };
+        let event = match self.kinds.parse_event(text, self.stream.as_ref(), &mut to_stream_time) {
+            Ok(event) => event,
             // Events are many and records of clipcore's own are few, so those pay for being told apart.
             Err(error) if !own_record(text) => return Err(error),
             Err(_) => {
@@ -213,14 +218,6 @@ impl<'a> Replay<'a> {
                 });
             }
         };
-        if let Some(stream) = &self.stream {
-            incoming = incoming.with_default_stream(stream);
-        }
-        let lane = incoming.stream().and_then(|s| self.lanes.get(s));
-        let event = incoming.resolve(&mut |wall| match lane {
-            Some(Lane::Running(engine)) => engine.to_stream_time(wall),
-            _ => None,
-        })?;
         let event = self.consent.redact(event);
         self.report.withheld += u64::from(event.is_none());
         Ok(event.map(Input::Event))
