@@ -125,6 +125,7 @@ fn exact(
         copy: join..last,
         first_pts: first,
         end_pts,
+        shown: 0,
     }
 }
 

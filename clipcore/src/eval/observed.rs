@@ -5,7 +5,7 @@ use super::{Counts, DurationsBuilder, Trace};
 use crate::detector::Signal;
 use crate::event::{ChatMessage, Event, Kinds};
 use crate::log::Record;
-use crate::replay::{Line, read_line};
+use crate::replay::{Line, own_record, read_line};
 use crate::{Result, StreamId, Timestamp};
 
 /// What recordings say about their streams, as far as baselines, lengths and plots need it: who wrote and what
@@ -44,15 +44,14 @@ impl Observed {
 
     fn line(&mut self, line: &[u8], kinds: &Kinds) -> Option<()> {
         let Ok(event) = kinds.parse(line) else {
-            return self.signal(&serde_json::from_slice(line).ok()?);
+            if !own_record(line) {
+                return self.signal(&serde_json::from_slice(line).ok()?);
+            }
+            return match Record::from_json(line, kinds).ok()? {
+                Record::Signal(signal) => self.signal(&signal),
+                _ => Some(()),
+            };
         };
-        if event.kind() == "clipcore.signal" {
-            let Record::Signal(signal) = Record::from_json(line, kinds).ok()? else { return None };
-            return self.signal(&signal);
-        }
-        if event.kind().starts_with("clipcore.") {
-            return Some(());
-        }
         let (stream, at) = (event.stream()?, event.at()?);
         self.durations.see(stream, at);
         let counts = self.counts.entry(stream.clone()).or_default();

@@ -53,24 +53,34 @@ impl Driver {
         Ok(())
     }
 
-    fn admit(&mut self, source: Option<usize>, event: Result<Option<AnyEvent>>) {
+    fn admit(&mut self, source: Option<usize>, event: Result<AnyEvent>) {
         match event {
-            Ok(Some(event)) => {
+            Ok(event) => {
                 self.counters.update(|s| s.events += 1);
                 self.state.batch.push(Record::Event(event));
             }
-            Ok(None) => self.counters.update(|s| s.withheld += 1),
             Err(error) => self.bad(source, &error),
         }
     }
 
-    fn bad(&mut self, source: Option<usize>, error: &Error) {
+    pub(super) fn bad(&mut self, source: Option<usize>, error: &Error) {
+        if error.kind() == ErrorKind::ConsentRequired {
+            let mut first = false;
+            self.counters.update(|s| {
+                first = s.refused == 0;
+                s.refused += 1;
+            });
+            if first {
+                self.notice(error.to_string(), Some(error.kind()));
+            }
+            return;
+        }
         let mut count = 0;
         self.counters.update(|s| {
             s.bad += 1;
             count = s.bad;
         });
-        let name = source.map_or("the schedule", |source| self.intake.name(source));
+        let name = source.map_or("input", |source| self.intake.name(source));
         match count {
             ..MAX_BAD_NOTICES => self.notice(format!("{name}: {error}"), Some(error.kind())),
             MAX_BAD_NOTICES => {

@@ -91,7 +91,7 @@ use std::sync::Arc;
 pub use builder::{DetectorFactory, PipelineBuilder, StreamSpec};
 pub use config::PipelineConfig;
 pub use observe::{Notice, Progress};
-pub use replay::{replay_events, replay_log};
+pub use replay::replay_log;
 pub use run::{Pipeline, PipelineHandle};
 pub use stats::{PipelineStats, StreamStats};
 pub use summary::{StreamSummary, Summary};

@@ -246,9 +246,7 @@ impl Driver {
             self.intake.close(self.shared.config.grace).await;
         }
         // Without a log nothing can be acknowledged; with one, what is decided still goes out.
-        let log_failed = error.as_ref().is_some_and(|e| e.operation() == Some("pipeline::append"))
-            || !self.state.recovered;
-        if !log_failed {
+        if self.state.recovered && !self.state.log_failed {
             let drained = self.drain().await;
             error = error.or(drained.err());
             if self.seat.is_alive() {

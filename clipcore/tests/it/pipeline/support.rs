@@ -516,6 +516,13 @@ pub(super) async fn replayed_moments(log: &dyn EventLog, stream: &StreamId) -> V
     lines
 }
 
+/// How many inputs the log says were too late, and how many a replay of it finds too late.
+pub(super) async fn late_counts(log: &dyn EventLog, stream: &StreamId) -> (u64, u64) {
+    let logged = records(log, stream).await.iter().filter(|r| matches!(r, Record::Late(_))).count();
+    let engine = clipcore::pipeline::replay_log(log, engine(stream), drop).await.unwrap();
+    (logged as u64, engine.stats().late)
+}
+
 /// Whether the log says that the stream has ended.
 pub(super) async fn has_end(log: &dyn EventLog, stream: &StreamId) -> bool {
     let all = records(log, stream).await;
