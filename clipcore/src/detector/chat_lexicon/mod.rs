@@ -54,8 +54,8 @@ impl ChatLexiconConfig {
                 return Err(Error::config(format!("{key} of chat_lexicon is {value}; it must be 0 or more")));
             }
         }
-        if self.repeat_window > Duration::from_secs(60) {
-            return Err(Error::config("repeat_window of chat_lexicon must be at most 60 s"));
+        if self.repeat_window.is_zero() || self.repeat_window > Duration::from_secs(60) {
+            return Err(Error::config("repeat_window of chat_lexicon must be above 0 and at most 60 s"));
         }
         Ok(())
     }

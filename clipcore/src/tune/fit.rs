@@ -1,0 +1,169 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Example, Tally, calibrate, evaluate, logistic};
+use crate::fusion::{FusionSetup, Role, Weights, trace};
+use crate::{Error, Result};
+
+/// What is asked of the weights that are fitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TuneOptions {
+    /// False alarms an hour that are tolerated.
+    pub max_false_alarms_per_hour: f64,
+    /// How long the median clip may be.
+    pub median_clip: Duration,
+}
+
+impl Default for TuneOptions {
+    fn default() -> Self {
+        Self { max_false_alarms_per_hour: 7.5, median_clip: Duration::from_millis(44_500) }
+    }
+}
+
+/// Weights fitted to these streams; what the template says stays where the streams teach nothing.
+///
+/// Groups whose weight is 0 in the template stay out: they name moments and find none.
+///
+/// 1. Each calibration: isotonic log-likelihood ratios of its scores (instants, once a second).
+/// 2. Bias and group weights: logistic regression of being in a true moment on the groups' remembered evidence.
+/// 3. The enter threshold: the best F1 within the tolerated false alarms, smoothed over its neighbours.
+///    Hysteresis stays, and `provisional` lies halfway between bias and enter.
+/// 4. The bounds of moments of chat alone: most labels inside their clip within the median length.
+///
+/// # Errors
+/// `InvalidInput` without streams, labels or signals; `Config` for a template that contradicts itself.
+pub fn fit(template: &Weights, examples: &[&Example], options: &TuneOptions) -> Result<Weights> {
+    if !examples.iter().any(|e| !e.labels.is_empty() && !e.signals.is_empty()) {
+        return Err(Error::invalid("there is nothing to learn from: no stream has both signals and labels")
+            .with_hint("check that the stream names in the labels are those of the events"));
+    }
+    let mut weights = template.clone();
+    let setup = FusionSetup::try_new(template.clone())?;
+    for (i, calibration) in weights.calibration.iter_mut().enumerate() {
+        // What only names moments is not fitted to where moments are.
+        if template.groups[&calibration.group].weight == 0.0 {
+            continue;
+        }
+        *calibration = calibrate::calibrate(calibration, trace::role_of(&setup, i), examples)?;
+    }
+    fit_groups(&mut weights, examples)?;
+    fit_threshold(&mut weights, examples, options)?;
+    fit_chat_bounds(&mut weights, examples, options)?;
+    weights.validate()?;
+    Ok(weights)
+}
+
+fn fit_groups(weights: &mut Weights, examples: &[&Example]) -> Result<()> {
+    let setup = FusionSetup::try_new(weights.clone())?;
+    let out: Vec<bool> = weights.groups.values().map(|g| g.weight == 0.0).collect();
+    let mut rows = Vec::new();
+    for example in examples {
+        let mut features = trace::group_llrs(&setup, &example.signals, calibrate::seconds(example));
+        for row in &mut features {
+            row.iter_mut().zip(&out).filter(|(_, out)| **out).for_each(|(x, _)| *x = 0.0);
+        }
+        let outcomes = calibrate::seconds(example).map(|t| calibrate::is_positive(example, Role::Late, t));
+        rows.extend(features.into_iter().zip(outcomes));
+    }
+    let (bias, fitted) = logistic::fit(&rows);
+    let round = |x: f64| (x * 1e3).round() / 1e3;
+    weights.bias = round(bias);
+    for (i, group) in weights.groups.values_mut().enumerate() {
+        // A group without any evidence in these streams keeps what it has.
+        if rows.iter().any(|(x, _)| x[i] != 0.0) {
+            group.weight = round(fitted[i]);
+        }
+    }
+    Ok(())
+}
+
+/// Thresholds are tried this far apart, in logits.
+const STEP: f64 = 0.05;
+
+fn fit_threshold(weights: &mut Weights, examples: &[&Example], options: &TuneOptions) -> Result<()> {
+    let first = weights.bias + weights.decision.hysteresis + STEP;
+    let mut tried: Vec<(f64, Tally)> = Vec::new();
+    for i in 0..100 {
+        let enter = ((first + f64::from(i) * STEP) * 1e3).round() / 1e3;
+        set_threshold(weights, enter);
+        let tally = evaluate(weights, examples.iter().copied())?;
+        let over = tally.moments == 0;
+        tried.push((enter, tally));
+        if over {
+            break;
+        }
+    }
+    let smooth = |i: usize| {
+        let near = &tried[i.saturating_sub(1)..tried.len().min(i + 2)];
+        near.iter().map(|(_, t)| t.f1()).sum::<f64>() / near.len() as f64
+    };
+    let allowed = |i: &usize| tried[*i].1.false_alarms_per_hour() <= options.max_false_alarms_per_hour;
+    let best = (0..tried.len()).filter(allowed).max_by(|a, b| smooth(*a).total_cmp(&smooth(*b)));
+    set_threshold(weights, best.map_or(first, |i| tried[i].0));
+    Ok(())
+}
+
+fn set_threshold(weights: &mut Weights, enter: f64) {
+    weights.decision.enter = enter;
+    weights.decision.provisional = ((enter + weights.bias) / 2.0 * 1e3).round() / 1e3;
+}
+
+/// Looks for the start and end of moments of chat alone, in steps of a second; the stretch stays.
+fn fit_chat_bounds(weights: &mut Weights, examples: &[&Example], options: &TuneOptions) -> Result<()> {
+    let limit = options.median_clip.as_secs_f64();
+    let mut best: Option<(f64, Weights)> = None;
+    for before in 6..=24 {
+        let mut trial = weights.clone();
+        trial.bounds.chat_before = Duration::from_secs(before);
+        trial.bounds.chat_after = Duration::from_secs(60);
+        let length = evaluate(&trial, examples.iter().copied())?.median_length();
+        // The end moves the length one to one.
+        let after = ((60.0 + limit - length) * 10.0).floor() / 10.0;
+        if after < 0.0 {
+            continue;
+        }
+        trial.bounds.chat_after = Duration::from_secs_f64(after);
+        let coverage = evaluate(&trial, examples.iter().copied())?.coverage();
+        if best.as_ref().is_none_or(|(c, _)| coverage > *c) {
+            best = Some((coverage, trial));
+        }
+    }
+    if let Some((_, trial)) = best {
+        *weights = trial;
+    }
+    Ok(())
+}
+
+/// What weights fitted to the other streams do on each stream: `folds` times, fit on the rest and judge.
+///
+/// A stream's fold is its place in the order of names, modulo `folds`. Gives the tally over all streams, each
+/// judged by weights that have not seen it.
+///
+/// # Errors
+/// As [`fit`]; `InvalidInput` for fewer streams than folds or fewer than two folds.
+pub fn cross_validate(
+    template: &Weights,
+    examples: &[Example],
+    folds: usize,
+    options: &TuneOptions,
+) -> Result<Tally> {
+    if folds < 2 || examples.len() < folds {
+        return Err(Error::invalid(format!("{} streams cannot be split into {folds} folds", examples.len()))
+            .with_hint("cross-validation needs at least two folds and as many streams as folds"));
+    }
+    let mut order: Vec<&Example> = examples.iter().collect();
+    order.sort_by(|a, b| a.stream.cmp(&b.stream));
+    let mut total = Tally::default();
+    for fold in 0..folds {
+        let part = |inside: bool| {
+            let chosen = order.iter().enumerate().filter(move |(i, _)| (i % folds == fold) == inside);
+            chosen.map(|(_, e)| *e).collect::<Vec<_>>()
+        };
+        let weights = fit(template, &part(false), options)?;
+        let setup = Arc::new(FusionSetup::try_new(weights)?);
+        for example in part(true) {
+            total.add(&example.moments(&setup), &example.labels, example.hours);
+        }
+    }
+    Ok(total)
+}
