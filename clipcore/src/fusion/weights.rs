@@ -9,7 +9,8 @@ use crate::{Error, Result};
 
 /// The newest layout of weights files.
 const FORMAT: u32 = 1;
-const HEADER: &str = "# What clipcore's evidence fusion knows from data; clipcore::fusion::Weights says what the keys mean.\n";
+const HEADER: &str =
+    "# What clipcore's evidence fusion knows from data; clipcore::fusion::Weights says what the keys mean.\n";
 
 /// When a group's evidence comes, relative to what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,7 +22,7 @@ pub(super) fn seconds(example: &Example) -> impl Iterator<Item = Timestamp> + us
 
 /// Whether evidence of this role at `at` is evidence of a true moment.
 pub(super) fn is_positive(example: &Example, role: Role, at: Timestamp) -> bool {
-    let after = if role == Role::Late { super::matching::TOLERANCE } else { Duration::from_secs(2) };
+    let after = if role == Role::Late { super::tally::TOLERANCE } else { Duration::from_secs(2) };
     example.labels.iter().any(|l| l.start <= at && at <= l.end + after)
 }
 

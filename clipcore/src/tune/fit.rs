@@ -1,8 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Example, Tally, calibrate, evaluate, logistic};
-use crate::fusion::{FusionSetup, Role, Weights, trace};
+use super::{Example, Tally, calibrate, logistic, tally};
+use crate::eval::folds;
+use crate::fusion::{FusionSetup, Moment, Role, Weights, trace};
 use crate::{Error, Result};
 
 /// What is asked of the weights that are fitted.
@@ -86,9 +87,9 @@ fn fit_threshold(weights: &mut Weights, examples: &[&Example], options: &TuneOpt
     for i in 0..100 {
         let enter = ((first + f64::from(i) * STEP) * 1e3).round() / 1e3;
         set_threshold(weights, enter);
-        let tally = evaluate(weights, examples.iter().copied())?;
-        let over = tally.moments == 0;
-        tried.push((enter, tally));
+        let result = tally(weights, examples.iter().copied())?;
+        let over = result.moments == 0;
+        tried.push((enter, result));
         if over {
             break;
         }
@@ -116,14 +117,14 @@ fn fit_chat_bounds(weights: &mut Weights, examples: &[&Example], options: &TuneO
         let mut trial = weights.clone();
         trial.bounds.chat_before = Duration::from_secs(before);
         trial.bounds.chat_after = Duration::from_secs(60);
-        let length = evaluate(&trial, examples.iter().copied())?.median_length();
+        let length = tally(&trial, examples.iter().copied())?.median_length();
         // The end moves the length one to one.
         let after = ((60.0 + limit - length) * 10.0).floor() / 10.0;
         if after < 0.0 {
             continue;
         }
         trial.bounds.chat_after = Duration::from_secs_f64(after);
-        let coverage = evaluate(&trial, examples.iter().copied())?.coverage();
+        let coverage = tally(&trial, examples.iter().copied())?.coverage();
         if best.as_ref().is_none_or(|(c, _)| coverage > *c) {
             best = Some((coverage, trial));
         }
@@ -134,36 +135,30 @@ fn fit_chat_bounds(weights: &mut Weights, examples: &[&Example], options: &TuneO
     Ok(())
 }
 
-/// What weights fitted to the other streams do on each stream: `folds` times, fit on the rest and judge.
+/// The transitions of each stream's moments by weights that were fitted to other streams: `k` times, fit on all
+/// groups of streams but one and find the moments of that one.
 ///
-/// A stream's fold is its place in the order of names, modulo `folds`. Gives the tally over all streams, each
-/// judged by weights that have not seen it.
+/// Streams are dealt into groups by chance ([`folds`]), which depends on `seed` and their names alone.
 ///
 /// # Errors
-/// As [`fit`]; `InvalidInput` for fewer streams than folds or fewer than two folds.
+/// As [`fit`]; `InvalidInput` for fewer streams than groups or fewer than two groups.
 pub fn cross_validate(
     template: &Weights,
     examples: &[Example],
-    folds: usize,
+    k: usize,
+    seed: u64,
     options: &TuneOptions,
-) -> Result<Tally> {
-    if folds < 2 || examples.len() < folds {
-        return Err(Error::invalid(format!("{} streams cannot be split into {folds} folds", examples.len()))
-            .with_hint("cross-validation needs at least two folds and as many streams as folds"));
+) -> Result<Vec<Moment>> {
+    if k < 2 || examples.len() < k {
+        return Err(Error::invalid(format!("{} streams cannot be split into {k} groups", examples.len()))
+            .with_hint("cross-validation needs at least two groups and as many streams as groups"));
     }
-    let mut order: Vec<&Example> = examples.iter().collect();
-    order.sort_by(|a, b| a.stream.cmp(&b.stream));
-    let mut total = Tally::default();
-    for fold in 0..folds {
-        let part = |inside: bool| {
-            let chosen = order.iter().enumerate().filter(move |(i, _)| (i % folds == fold) == inside);
-            chosen.map(|(_, e)| *e).collect::<Vec<_>>()
-        };
-        let weights = fit(template, &part(false), options)?;
-        let setup = Arc::new(FusionSetup::try_new(weights)?);
-        for example in part(true) {
-            total.add(&example.moments(&setup), &example.labels, example.hours);
-        }
+    let mut out = Vec::new();
+    for group in folds(examples.iter().map(|e| e.stream.clone()), k, seed) {
+        let (inside, outside): (Vec<&Example>, Vec<_>) =
+            examples.iter().partition(|e| group.contains(&e.stream));
+        let setup = Arc::new(FusionSetup::try_new(fit(template, &outside, options)?)?);
+        out.extend(inside.iter().flat_map(|example| example.moments(&setup)));
     }
-    Ok(total)
+    Ok(out)
 }
