@@ -162,3 +162,92 @@ pub fn cross_validate(
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Example;
+    use super::*;
+    use crate::conformance::cases::Rng;
+    use crate::detector::Signal;
+    use crate::eval::Label;
+    use crate::{StreamId, Timestamp};
+
+    /// Twenty minutes of chat in which scores of 2 are common and only those of 4 follow something that happened.
+    fn example(seed: u64) -> Example {
+        let stream = StreamId::new(format!("s{seed}")).unwrap();
+        let mut rng = Rng::new(seed);
+        let (mut signals, mut labels) = (Vec::new(), Vec::new());
+        for minute in 0..20i64 {
+            let true_one = rng.below(3) == 0;
+            let from = minute * 60 + 10;
+            if true_one {
+                let (start, end) = (Timestamp::from_secs(from - 8), Timestamp::from_secs(from));
+                labels.push(Label { stream: stream.clone(), start, end, kind: None });
+            }
+            for second in 0..25 {
+                let at = Timestamp::from_secs(from + second);
+                let height = if true_one && second < 15 { 4.0 } else { 2.0 };
+                let score = height + rng.unit() - 0.5;
+                let onset = Timestamp::from_secs(from);
+                signals.push(Signal::new(
+                    stream.clone(),
+                    None,
+                    "chat_burst".into(),
+                    1,
+                    "burst",
+                    at,
+                    onset,
+                    score,
+                ));
+            }
+        }
+        Example { stream, signals, labels, hours: 1.0 / 3.0 }
+    }
+
+    #[test]
+    fn a_fit_finds_what_tells_true_from_false() {
+        let mut template = Weights::builtin().unwrap();
+        template.decision.enter = template.bias + template.decision.hysteresis + 0.1;
+        template.decision.provisional = template.decision.enter;
+        let examples: Vec<_> = (0..6).map(example).collect();
+        let options = TuneOptions::default();
+        let train: Vec<_> = examples[..4].iter().collect();
+        let fitted = fit(&template, &train, &options).unwrap();
+        let before = tally(&template, &examples[4..]).unwrap();
+        let after = tally(&fitted, &examples[4..]).unwrap();
+        assert!(before.f1() < 0.7 && after.f1() > 0.95, "{} {}", before.f1(), after.f1());
+        let tuned = fitted.find("chat_burst", "burst").unwrap();
+        assert!(tuned.llr(4.0) > tuned.llr(2.0) + 1.0, "{tuned:?}");
+        assert_eq!(fitted, fit(&template, &train, &options).unwrap(), "the same again");
+        assert_eq!(
+            fitted.find("loudness", "loud"),
+            template.find("loudness", "loud"),
+            "nothing to learn from"
+        );
+    }
+
+    #[test]
+    fn every_stream_is_judged_by_weights_that_have_not_seen_it() {
+        let mut examples: Vec<_> = (0..4).map(example).collect();
+        let template = Weights::builtin().unwrap();
+        let options = TuneOptions::default();
+        let whole = cross_validate(&template, &examples, 4, 1, &options).unwrap();
+        let of = |moments: &[Moment], s: &StreamId| {
+            moments.iter().filter(|m| m.stream == *s).cloned().collect::<Vec<_>>()
+        };
+        // A stream's own labels do not matter to its own moments.
+        examples[2].labels.clear();
+        let other = cross_validate(&template, &examples, 4, 1, &options).unwrap();
+        let stream = examples[2].stream.clone();
+        assert!(!of(&whole, &stream).is_empty());
+        assert_eq!(of(&whole, &stream), of(&other, &stream));
+    }
+
+    #[test]
+    fn too_little_to_learn_from_is_an_error() {
+        let template = Weights::builtin().unwrap();
+        let empty = Example { labels: Vec::new(), ..example(1) };
+        assert!(fit(&template, &[&empty], &TuneOptions::default()).is_err());
+        assert!(cross_validate(&template, &[example(1)], 5, 1, &TuneOptions::default()).is_err());
+    }
+}
