@@ -86,7 +86,7 @@ pub fn events(seed: u64) -> Vec<AnyEvent> {
             at = at.div_euclid(1_000_000) * 1_000_000;
         }
         chat(&mut out, &mut rng, Timestamp::from_micros(at), burst);
-        if rng.below(25) == 0 {
+        if rng.below(8) == 0 {
             other(&mut out, &mut rng, Timestamp::from_micros(at));
         }
     }

@@ -28,7 +28,8 @@ impl Default for TuneOptions {
 /// 1. Each calibration: isotonic log-likelihood ratios of its scores (instants, once a second).
 /// 2. Bias and group weights: logistic regression of being in a true moment on the groups' remembered evidence.
 /// 3. The enter threshold: the best F1 within the tolerated false alarms, smoothed over its neighbours.
-///    Hysteresis stays, and `provisional` lies halfway between bias and enter.
+///    Hysteresis stays, and `provisional` lies a third of the way from bias to enter: a provisional
+///    moment costs no clip.
 /// 4. The bounds of moments of chat alone: most labels inside their clip within the median length.
 ///
 /// # Errors
@@ -106,7 +107,8 @@ fn fit_threshold(weights: &mut Weights, examples: &[&Example], options: &TuneOpt
 
 fn set_threshold(weights: &mut Weights, enter: f64) {
     weights.decision.enter = enter;
-    weights.decision.provisional = ((enter + weights.bias) / 2.0 * 1e3).round() / 1e3;
+    let third = weights.bias + (enter - weights.bias) / 3.0;
+    weights.decision.provisional = (third * 1e3).round() / 1e3;
 }
 
 /// Looks for the start and end of moments of chat alone, in steps of a second; the stretch stays.
