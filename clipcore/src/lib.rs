@@ -39,6 +39,7 @@ pub mod sink;
 #[cfg(feature = "runtime")]
 pub mod source;
 mod time;
+pub mod tune;
 
 pub use consent::Consent;
 pub use error::{Error, ErrorKind, Result};
