@@ -30,6 +30,9 @@ fn main() {
         return;
     }
     let files: Vec<&String> = args.iter().filter(|a| !a.starts_with("--")).collect();
+    let fusion = FusionConfig::default().factory().unwrap();
+    // First, while the allocator holds nothing that it could reuse.
+    idle(&fusion);
     let text = if files.is_empty() {
         let chat = ChatConfig { rate: 5.0, ..ChatConfig::default() };
         let scenario = Scenario { length: 72_000.0, chat, ..Scenario::default() };
@@ -37,10 +40,8 @@ fn main() {
     } else {
         files.iter().map(|f| std::fs::read_to_string(f).unwrap()).collect::<Vec<_>>().join("\n")
     };
-    let fusion = FusionConfig::default().factory().unwrap();
     throughput(&text, &fusion);
     scaling(&fusion);
-    idle(&fusion);
 }
 
 fn engine(stream: &StreamId, fusion: &FusionFactory) -> Engine {
@@ -108,7 +109,7 @@ fn row(what: &str, events: usize, time: Duration, moments: usize) {
 }
 
 fn throughput(text: &str, fusion: &FusionFactory) {
-    println!("{:<44} {:>9} {:>12} {:>9} {:>9}", "one core", "events", "events/s", "µs/event", "moments");
+    println!("\n{:<44} {:>9} {:>12} {:>9} {:>9}", "one core", "events", "events/s", "µs/event", "moments");
     let mut events = parse(text);
     events.sort_by_key(AnyEvent::at);
     let mut streams: BTreeMap<StreamId, Vec<AnyEvent>> = BTreeMap::new();
@@ -186,7 +187,7 @@ fn best_of<S, T>(mut set_up: impl FnMut() -> S, mut work: impl FnMut(S) -> T) ->
 /// Resident memory of engines that have seen ten minutes of chat and fell silent.
 fn idle(fusion: &FusionFactory) {
     let Some(before) = resident() else {
-        println!("\nbytes per idle stream: skipped, /proc/self/statm is not there");
+        println!("bytes per idle stream: skipped, /proc/self/statm is not there");
         return;
     };
     let count = 2_000;
