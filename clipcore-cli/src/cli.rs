@@ -51,6 +51,20 @@ impl Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Turns inputs into clips: a file, a live stream, several cameras
+    Run(commands::run::RunArgs),
+    /// Gives the moments of recorded events again, without media and without a clock
+    Replay(commands::replay::ReplayArgs),
+    /// Shows what detectors find, before fusion
+    Detect(commands::detect::DetectArgs),
+    /// Cuts a clip out of a recording
+    Cut(commands::cut::CutArgs),
+    /// Says how good moments are, against labels
+    Eval(commands::eval::EvalArgs),
+    /// Makes streams whose highlights are known
+    Simulate(commands::simulate::SimulateArgs),
+    /// Makes a stream of its own and takes it through the whole path
+    Demo(commands::demo::DemoArgs),
     /// Checks that this machine has what clipcore needs
     Doctor(commands::doctor::DoctorArgs),
 }
@@ -62,6 +76,16 @@ impl Cli {
     /// Whatever the command meets; [`exit::of`](crate::exit::of) gives the code.
     pub fn run(self) -> Result<Exit> {
         match self.command {
+            Command::Run(args) => commands::run::run(&args, &self.global),
+            Command::Replay(args) => commands::replay::run(&args, &self.global),
+            Command::Detect(args) => commands::detect::run(&args, &self.global),
+            Command::Cut(args) => commands::cut::run(&args, &self.global),
+            Command::Eval(args) => commands::eval::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
+                .map(|()| Exit::Done),
+            Command::Simulate(args) => {
+                commands::simulate::run(&args, &mut std::io::stderr()).map(|()| Exit::Done)
+            }
+            Command::Demo(args) => commands::demo::run(&args, &self.global),
             Command::Doctor(args) => commands::doctor::run(&args, &self.global),
         }
     }

@@ -4,14 +4,22 @@
 
 use std::path::{Path, PathBuf};
 
-use clipcore::cutter::Profile;
+use clipcore::cutter::CutterConfig;
+use clipcore::detector::{
+    ChatBurstConfig, ChatKeywordConfig, ChatLexiconConfig, GameEventConfig, LoudnessConfig,
+};
 use clipcore::engine::EngineConfig;
+use clipcore::fusion::FusionConfig;
+use clipcore::pipeline::PipelineConfig;
+use clipcore::recorder::RecorderConfig;
+use clipcore::source::media::MediaConfig;
 use clipcore::{Consent, Error, Result, StreamId};
 use figment::error::{Actual, Kind};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::{Figment, Provider};
 use serde::{Deserialize, Serialize};
 
+use crate::assembly;
 use crate::spelling::nearest;
 
 const ENV_PREFIX: &str = "CLIPCORE__";
@@ -29,8 +37,18 @@ pub struct Config {
     pub consent: Consent,
     /// Order and lateness of events.
     pub engine: EngineConfig,
+    /// How media is read.
+    pub media: MediaConfig,
+    /// How the rolling recording is kept.
+    pub recorder: RecorderConfig,
+    /// Which detectors run, and how each is set.
+    pub detectors: DetectorsConfig,
+    /// What makes a moment.
+    pub fusion: FusionConfig,
     /// What is made of a moment.
-    pub clips: ClipsConfig,
+    pub clips: CutterConfig,
+    /// Sizes and spans of the machinery.
+    pub pipeline: PipelineConfig,
 }
 
 impl Default for Config {
@@ -40,27 +58,32 @@ impl Default for Config {
             out: "clipcore-out".into(),
             consent: Consent::NONE,
             engine: EngineConfig::default(),
-            clips: ClipsConfig::default(),
+            media: MediaConfig::default(),
+            recorder: RecorderConfig::default(),
+            detectors: DetectorsConfig::default(),
+            fusion: FusionConfig::default(),
+            clips: CutterConfig::default(),
+            pipeline: PipelineConfig::default(),
         }
     }
 }
 
-/// What is made of a moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Which detectors run, and how each is set.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ClipsConfig {
-    /// `exact` starts and ends on the frame asked for; `keyframe` only copies, and starts up to one GOP early.
-    pub profile: Profile,
-    /// A picture at the peak, beside each clip.
-    pub thumbnail: bool,
-    /// A small, silent version beside each clip.
-    pub preview: bool,
-}
-
-impl Default for ClipsConfig {
-    fn default() -> Self {
-        Self { profile: Profile::Exact, thumbnail: true, preview: true }
-    }
+pub struct DetectorsConfig {
+    /// Names of detectors that are not to run.
+    pub off: Vec<String>,
+    /// How loud it gets.
+    pub loudness: LoudnessConfig,
+    /// How chat erupts.
+    pub chat_burst: ChatBurstConfig,
+    /// Words that mean a moment; needs consent for chat_text.
+    pub chat_keyword: ChatKeywordConfig,
+    /// What chat feels; needs consent for chat_text.
+    pub chat_lexicon: ChatLexiconConfig,
+    /// What the game itself reports.
+    pub game_event: GameEventConfig,
 }
 
 /// Settings that were given as flags; absent ones leave file and environment alone.
@@ -121,6 +144,19 @@ impl Config {
         if self.engine.max_buffered == 0 {
             return wrong("engine.max_buffered", "is 0", "at least one event must be able to wait");
         }
+        if self.clips.parallel == 0 {
+            return wrong("clips.parallel", "is 0", "at least one clip must be cut at a time");
+        }
+        for name in &self.detectors.off {
+            if !assembly::DETECTORS.contains(&name.as_str()) {
+                let hint = format!("known are {}", assembly::DETECTORS.join(", "));
+                return wrong("detectors.off", &format!("names {name:?}, which there is not"), &hint);
+            }
+        }
+        self.media.validate()?;
+        self.recorder.validate()?;
+        self.pipeline.validate()?;
+        self.fusion.setup()?;
         Ok(())
     }
 
@@ -262,13 +298,13 @@ mod tests {
 
     #[test]
     fn flags_beat_the_environment_which_beats_the_file() {
-        let toml = "out = \"file\"\nconsent = \"face\"\n[engine]\nlateness = 3\n[clips]\npreview = false\n";
+        let toml = "out = \"file\"\nconsent = \"face\"\n[engine]\nlateness = 3\n[clips]\nstills = false\n";
         let pairs = [("CLIPCORE__OUT", "env"), ("CLIPCORE__ENGINE__LATENESS", "4.5")];
         let flags = Overrides { out: Some("flag".into()), ..Overrides::default() };
         let config = load(toml, &pairs, &flags).unwrap();
         assert_eq!(config.out, Path::new("flag"));
         assert_eq!(config.engine.lateness.as_secs_f64(), 4.5);
-        assert!(config.consent.face && !config.clips.preview && config.clips.thumbnail);
+        assert!(config.consent.face && !config.clips.stills);
         assert_eq!(config.engine.max_buffered, EngineConfig::default().max_buffered);
     }
 
@@ -315,7 +351,7 @@ mod tests {
     fn an_error_in_the_environment_names_the_variable() {
         for (name, value, says) in [
             ("CLIPCORE__ENGINE__LATENES", "3", "did you mean \"lateness\"?"),
-            ("CLIPCORE__CLIPS__PREVIEW", "7", "true or false"),
+            ("CLIPCORE__CLIPS__STILLS", "7", "true or false"),
         ] {
             let err = load("", &[(name, value)], &Overrides::default()).unwrap_err();
             let text = crate::output::render_error(&anyhow::Error::new(err));

@@ -3,6 +3,7 @@
 //! [`cli`] is what a person types, [`config`] what a file, the environment and flags say together,
 //! [`commands`] has one file a command, [`output`] writes for people and for programs, [`exit`] says how it went.
 
+pub mod assembly;
 pub mod cli;
 pub mod commands;
 pub mod config;

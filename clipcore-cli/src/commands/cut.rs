@@ -1,12 +1,17 @@
 //! `clipcore cut`: a clip out of a recording.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clipcore::cutter::{Profile, Span};
-use clipcore::{CameraId, Error, Result, StreamId, Timestamp};
+use clipcore::cutter::{CutRequest, Profile, Span, cut};
+use clipcore::media::ffmpeg::Ffmpeg;
+use clipcore::recorder::Recording;
+use clipcore::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp};
+use serde_json::json;
 
-use crate::inputs;
+use crate::cli::Global;
+use crate::exit::Exit;
+use crate::{inputs, output};
 
 /// Arguments of `cut`.
 #[derive(Debug, Clone, Args)]
@@ -55,5 +60,69 @@ impl CutArgs {
     /// How the clip is to be made.
     pub fn profile(&self) -> Profile {
         if self.exact { Profile::Exact } else { Profile::Keyframe }
+    }
+}
+
+/// Runs the command; prints what was cut as one JSON line.
+///
+/// # Errors
+/// Where the recording or the span is not there, or the file cannot be written.
+pub fn run(args: &CutArgs, global: &Global) -> anyhow::Result<Exit> {
+    let span = args.span()?;
+    let dir = recording(args)?;
+    let recording = Recording::open(&dir)?;
+    let progress = output::Progress::start("cutting", global.quiet);
+    let request = CutRequest { span, peak: None, profile: args.profile() };
+    let report = cut(&Ffmpeg::default(), &recording, &request, None, &args.output)?;
+    progress.finish();
+    output::json_line(&json!({
+        "path": args.output,
+        "asked": span,
+        "achieved": report.achieved,
+        "exact": report.exact,
+        "reasons": report.reasons,
+        "codec": report.codec,
+        "width": report.width,
+        "height": report.height,
+        "fps": report.fps,
+        "bytes": report.bytes,
+        "sha256": report.sha256,
+    }))?;
+    Ok(Exit::Done)
+}
+
+/// The folder of the recording that is meant.
+fn recording(args: &CutArgs) -> Result<PathBuf> {
+    let all = args.dir.join("recordings");
+    let stream = match &args.stream {
+        Some(stream) => stream.to_string(),
+        None => only(&all, "stream", "--stream")?,
+    };
+    let cameras = all.join(&stream);
+    let camera = match &args.camera {
+        Some(camera) => camera.to_string(),
+        None => only(&cameras, "camera", "--camera")?,
+    };
+    Ok(cameras.join(camera))
+}
+
+/// The only folder in a folder.
+fn only(dir: &Path, what: &str, flag: &str) -> Result<String> {
+    let entries = std::fs::read_dir(dir)
+        .map_err(|e| Error::io(e, dir).with_hint("name the folder that `clipcore run --out` wrote"))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter(|e| e.path().is_dir())
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    match names.len() {
+        1 => Ok(names.remove(0)),
+        0 => {
+            Err(Error::new(ErrorKind::NotFound, "nothing is recorded there")
+                .with_context("path", dir.display()))
+        }
+        _ => Err(Error::config(format!("several {what}s are recorded there"))
+            .with_hint(format!("choose one with {flag}: {}", names.join(", ")))),
     }
 }

@@ -1,3 +1,5 @@
+//! `clipcore eval`: how good the moments are, against labels.
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};

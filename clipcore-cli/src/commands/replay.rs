@@ -1,12 +1,19 @@
 //! `clipcore replay`: recorded events in, moments out.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clipcore::{Consent, Result};
+use clipcore::event::Kinds;
+use clipcore::log::FileLogReader;
+use clipcore::replay::{Found, Replay, ReplayReport};
+use clipcore::{Consent, Error, Result, StreamId};
 
 use crate::cli::Global;
 use crate::config::{Config, Overrides};
+use crate::exit::Exit;
+use crate::replay_files::Files;
+use crate::{assembly, inputs, output};
 
 /// Arguments of `replay`.
 #[derive(Debug, Clone, Args)]
@@ -17,9 +24,12 @@ Examples:
 
 No media is read and no clock: the same input gives the same output on every machine.")]
 pub struct ReplayArgs {
-    /// A file of events as JSON lines, or the folder of an earlier run
-    #[arg(value_name = "EVENTS.jsonl|DIR")]
-    pub events: PathBuf,
+    /// Files of events as JSON lines (.gz and .zst are unpacked; - is standard input), or folders of earlier runs
+    #[arg(required = true, value_name = "EVENTS.jsonl|DIR")]
+    pub events: Vec<PathBuf>,
+    /// How many files are replayed at once; 0 is one for each core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
     /// What the people concerned agreed to: chat_text, face, or both with a comma
     #[arg(long, value_name = "LIST")]
     pub consent: Option<Consent>,
@@ -32,5 +42,101 @@ impl ReplayArgs {
     /// `Config`, naming the key.
     pub fn config(&self, global: &Global) -> Result<Config> {
         global.config(&Overrides { consent: self.consent, ..Overrides::default() })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where an input cannot be read at all; bad lines are told and passed over.
+pub fn run(args: &ReplayArgs, global: &Global) -> anyhow::Result<Exit> {
+    let config = args.config(global)?;
+    let fusion = config.fusion.factory()?;
+    let engine = |stream: &StreamId| assembly::engine(&config, &fusion, stream);
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        args.events.iter().cloned().partition(|p| p.is_dir());
+    for folder in &folders {
+        let report = replay_folder(folder, &config, &engine, &mut out)?;
+        told(folder, &report, global.quiet);
+    }
+    if files.is_empty() {
+        out.flush()?;
+        return Ok(Exit::Done);
+    }
+    let (kinds, stream_of) = (Kinds::builtin(), |path: &Path| Some(stream_of(path)));
+    let all = Files {
+        kinds: &kinds,
+        consent: config.consent,
+        stream_of: &stream_of,
+        threads: args.threads,
+        engine: &engine,
+    };
+    let progress =
+        output::Progress::start(format!("replaying {} files", files.len()), global.quiet || files.len() < 2);
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    let count = |_: &Path| {
+        let n = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        progress.update(format!("replaying {} files, {n} done", files.len()));
+    };
+    let reports = all.replay::<anyhow::Error>(&files, &count, &mut |_, found| print(&mut out, found))?;
+    out.flush()?;
+    progress.finish();
+    let mut failed = None;
+    for file in reports {
+        told(&file.path, &file.report, global.quiet);
+        failed = failed.or(file.error);
+    }
+    failed.map_or(Ok(Exit::Done), |error| Err(error.into()))
+}
+
+fn stream_of(path: &Path) -> StreamId {
+    inputs::stream_id_of(&path.display().to_string())
+}
+
+fn print(out: &mut impl Write, found: Found) -> anyhow::Result<()> {
+    if let Found::Moment(moment) = found {
+        serde_json::to_writer(&mut *out, &moment)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// The log of an earlier run: its own clock records move time.
+fn replay_folder(
+    folder: &Path,
+    config: &Config,
+    engine: &(dyn Fn(&StreamId) -> Result<clipcore::engine::Engine> + Sync),
+    out: &mut impl Write,
+) -> anyhow::Result<ReplayReport> {
+    let log = folder.join("log");
+    let dir = if log.is_dir() { log } else { folder.to_owned() };
+    let mut replay = Replay::new(Box::new(engine)).with_consent(config.consent);
+    let mut failed = None;
+    for record in FileLogReader::open(&dir, Kinds::builtin())? {
+        let (_, _, record) = record?;
+        replay.record(record, &mut |found| failed = failed.take().or(print(out, found).err()))?;
+        if failed.is_some() {
+            break;
+        }
+    }
+    let report = replay.finish(&mut |found| failed = failed.take().or(print(out, found).err()))?;
+    failed.map_or(Ok(report), Err)
+}
+
+/// What people are told on standard error.
+fn told(path: &Path, report: &ReplayReport, quiet: bool) {
+    for bad in &report.bad_lines {
+        output::note(&format!("{}, line {}: {}", path.display(), bad.line, bad.error));
+    }
+    if report.bad > report.bad_lines.len() as u64 {
+        output::note(&format!("{}: {} bad lines in all", path.display(), report.bad));
+    }
+    if report.withheld > 0 && !quiet {
+        output::note(&format!("{}: {} events are not covered by consent", path.display(), report.withheld));
+    }
+    if report.events == 0 && report.signals == 0 && !quiet {
+        let empty = Error::invalid("no events in it");
+        output::note(&format!("{}: {empty}", path.display()));
     }
 }

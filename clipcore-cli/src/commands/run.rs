@@ -1,13 +1,17 @@
 //! `clipcore run`: inputs in, clips out.
 
+mod pipeline;
+
 use std::path::PathBuf;
 
 use clap::Args;
 use clipcore::{CameraId, Consent, Error, Result, StreamId};
+pub(crate) use pipeline::run_streams;
 
 use crate::cli::Global;
 use crate::config::{Config, Overrides};
-use crate::inputs;
+use crate::exit::Exit;
+use crate::{inputs, output};
 
 /// Arguments of `run`.
 #[derive(Debug, Clone, Args)]
@@ -93,6 +97,21 @@ impl RunArgs {
         }
         Ok(plans)
     }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever the configuration, an input or a sink meets.
+pub fn run(args: &RunArgs, global: &Global) -> anyhow::Result<Exit> {
+    let config = args.config(global)?;
+    if args.print_config {
+        output::text(&config.to_toml()?)?;
+        return Ok(Exit::Done);
+    }
+    let plans = args.streams(&config)?;
+    let outcome = run_streams(&config, &plans, args.chat.as_deref(), global.quiet)?;
+    outcome.exit(global.quiet)
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! `clipcore simulate`: streams whose highlights are known.
+
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};

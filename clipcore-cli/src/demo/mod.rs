@@ -5,6 +5,7 @@ mod canvas;
 mod chat;
 mod encode;
 mod random;
+mod report;
 mod scene;
 mod sound;
 mod table;
@@ -13,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clipcore::{Error, Result};
+pub use report::report;
 pub use table::table;
 
 use crate::output::Progress;

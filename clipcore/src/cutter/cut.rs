@@ -152,7 +152,9 @@ fn cut_as(
     let outcome = write(&temporary, &media, files).and_then(|()| {
         let verified = verify::verify(&temporary, &media.iter().map(|m| &m.out).collect::<Vec<_>>())?;
         fs::rename(&temporary, path).map_err(|e| Error::io(e, path))?;
-        if let Some(dir) = path.parent() {
+        if let Some(dir) =
+            path.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir })
+        {
             File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::io(e, dir))?;
         }
         Ok(verified)
@@ -164,10 +166,7 @@ fn cut_as(
 
 fn report(plan: Plan, tracks: &[&Track], verified: verify::Verified) -> CutReport {
     let video = tracks.iter().find(|t| t.kind == TrackKind::Video);
-    let shown = plan.video.as_ref().map_or(0.0, |v| {
-        let encoded = v.encode.as_ref().map_or(0, |e| e.pts.len());
-        (encoded + v.copy.len()) as f64
-    });
+    let shown = plan.video.as_ref().map_or(0, |v| v.shown) as f64;
     CutReport {
         achieved: plan.achieved,
         exact: plan.exact,

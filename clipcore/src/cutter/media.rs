@@ -305,7 +305,10 @@ impl Inner {
         file: PathBuf,
     ) -> Option<Delivery> {
         let _slot = self.slots.clone().acquire_owned().await.ok()?;
-        let into = clip.achieved.map_or(0.0, |a| peak.secs_since(a.start)).max(0.0);
+        // Chat peaks late, often after the clip: what it talks about lies nearer to the clip's beginning.
+        let achieved = clip.achieved?;
+        let into = peak.secs_since(achieved.start);
+        let into = if (0.0..achieved.secs() - 0.2).contains(&into) { into } else { achieved.secs() * 0.4 };
         let (this, clip_file) = (self.clone(), file.clone());
         let made = spawn_blocking(move || stills::make(&this.ffmpeg, &clip_file, into)).await.ok()?;
         match made {

@@ -32,6 +32,8 @@ pub(super) struct VideoPlan {
     pub(super) first_pts: i64,
     /// End of the last picture shown, in ticks.
     pub(super) end_pts: i64,
+    /// How many pictures are shown.
+    pub(super) shown: usize,
 }
 
 /// Pictures to be encoded anew.
@@ -70,7 +72,7 @@ pub(super) fn plan(slice: &Slice, asked: Span, profile: Profile) -> Result<Plan>
     let last = samples.iter().rposition(|s| s.row.pts < to).map_or(samples.len(), |i| i + 1);
     let end_pts = end_of(samples, to);
 
-    let video = match profile {
+    let mut video = match profile {
         Profile::Keyframe => copy_from(samples, begin, last, end_pts),
         Profile::Exact => match unsafe_to_join(track) {
             Some(why) => {
@@ -80,11 +82,13 @@ pub(super) fn plan(slice: &Slice, asked: Span, profile: Profile) -> Result<Plan>
                     copy: last..last,
                     first_pts: first,
                     end_pts,
+                    shown: 0,
                 }
             }
             None => exact(samples, begin, last, first, to, end_pts),
         },
     };
+    video.shown = samples.iter().filter(|s| (video.first_pts..video.end_pts).contains(&s.row.pts)).count();
     let achieved_start = Timestamp::from_micros(track.micros(video.first_pts));
     let early = slice.available.start.secs_since(achieved_start);
     if profile == Profile::Keyframe && video.first_pts < first {
@@ -121,11 +125,12 @@ fn exact(
         copy: join..last,
         first_pts: first,
         end_pts,
+        shown: 0,
     }
 }
 
 fn copy_from(samples: &[IndexedSample], begin: usize, last: usize, end_pts: i64) -> VideoPlan {
-    VideoPlan { encode: None, copy: begin..last, first_pts: samples[begin].row.pts, end_pts }
+    VideoPlan { encode: None, copy: begin..last, first_pts: samples[begin].row.pts, end_pts, shown: 0 }
 }
 
 fn encode(samples: &[IndexedSample], begin: usize, end: usize, first: i64, until: i64) -> Option<Encode> {

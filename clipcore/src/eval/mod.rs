@@ -24,7 +24,7 @@ mod baselines;
 mod detection;
 mod durations;
 mod labels;
-mod matching;
+pub(crate) mod matching;
 mod observed;
 mod plot;
 mod report;

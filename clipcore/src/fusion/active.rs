@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::bounds::ChatDelay;
+use super::bounds::{Burst, ChatDelay};
 use super::memory::{Item, Memory};
 use super::{Bounds, Evidence, FusionSetup, Moment, MomentState, Role};
 use crate::detector::round_score;
@@ -63,8 +63,7 @@ pub(super) struct Active {
     /// What a person asked for began here, and when they last asked.
     wish: Option<(Timestamp, Timestamp)>,
     pub(super) last_fast: Option<Timestamp>,
-    last_late: Option<Timestamp>,
-    late_peak: Option<(Timestamp, f64)>,
+    chat: Option<Burst>,
     /// The last tick at which fresh evidence was above the exit threshold.
     pub(super) last_above: Timestamp,
     /// For how long fast evidence alone was above the enter threshold.
@@ -85,8 +84,7 @@ impl Active {
             fast_onset: None,
             wish: None,
             last_fast: None,
-            last_late: None,
-            late_peak: None,
+            chat: None,
             last_above: now,
             sustained: Duration::ZERO,
         }
@@ -106,14 +104,12 @@ impl Active {
             self.peak = now;
             self.evidence = explain(setup, memories, now);
         }
-        if weighed.fresh >= setup.weights.decision.exit() {
+        let above = weighed.fresh >= setup.weights.decision.exit();
+        if above {
             self.last_above = now;
-            if weighed.late > 0.0 {
-                self.last_late = Some(now);
-            }
         }
-        if weighed.late > self.late_peak.map_or(0.0, |(_, late)| late) {
-            self.late_peak = Some((now, weighed.late));
+        if weighed.late > 0.0 {
+            self.react(setup, memories, weighed.late, above, now);
         }
         for (group, memory) in setup.groups.iter().zip(memories) {
             let Some((item, llr)) = memory.best(now, group) else { continue };
@@ -140,20 +136,42 @@ impl Active {
         }
     }
 
+    /// Takes in that chat speaks.
+    fn react(
+        &mut self,
+        setup: &FusionSetup,
+        memories: &[Memory],
+        strength: f64,
+        above: bool,
+        now: Timestamp,
+    ) {
+        let late = setup.groups.iter().zip(memories).filter(|(group, _)| group.role == Role::Late);
+        let strongest = late
+            .filter_map(|(group, memory)| {
+                memory.best(now, group).map(|(item, llr)| (group.weight * llr, item))
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let onset = strongest.map_or(now, |(_, item)| item.onset);
+        let burst = self.chat.get_or_insert(Burst { onset, peak: now, strength, last: now });
+        if strength > burst.strength {
+            (burst.peak, burst.strength) = (now, strength);
+        }
+        if above {
+            burst.last = now;
+        }
+    }
+
     /// Where a clip of it begins and ends, as far as is known at `now`.
     fn bounds(&self, bounds: &Bounds, delay: Duration, now: Timestamp) -> (Timestamp, Timestamp) {
         let seen = self.fast_onset.into_iter().chain(self.wish.map(|(since, _)| since)).min();
-        let (start, end) = match (seen, self.late_peak) {
-            (Some(onset), _) => {
-                let heard = self.last_late.map(|late| late - delay);
+        let (start, end) = match (seen, &self.chat) {
+            (Some(onset), chat) => {
+                let heard = chat.as_ref().map(|chat| chat.last - delay);
                 let end =
                     [self.last_fast, self.wish.map(|(_, last)| last), heard].into_iter().flatten().max();
                 (onset, end.unwrap_or(onset).max(onset))
             }
-            (None, Some((peak, _))) => {
-                let happened = peak - delay;
-                (happened - bounds.chat_before, happened + bounds.chat_after)
-            }
+            (None, Some(chat)) => bounds.of_chat(chat, delay),
             (None, None) => (now, now),
         };
         (start - bounds.pre_roll, end + bounds.post_roll)
@@ -203,7 +221,7 @@ impl Active {
 
     /// When it happened and when chat peaked, where both sound (or the like) and chat were there.
     pub(super) fn lesson(&self) -> Option<(Timestamp, Timestamp)> {
-        Some((self.fast_onset?, self.late_peak?.0))
+        Some((self.fast_onset?, self.chat.as_ref()?.peak))
     }
 }
 

@@ -13,7 +13,7 @@ mod record;
 
 use async_trait::async_trait;
 #[cfg(feature = "runtime")]
-pub use file::{FileLog, FileLogConfig};
+pub use file::{FileLog, FileLogConfig, FileLogReader, segment_records};
 pub use memory::MemoryLog;
 pub use record::{Late, Receipt, Record};
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::consent::Consent;
 use crate::detector::Signal;
-use crate::event::{AnyEvent, Clock, EpochStart, Event, Incoming};
+use crate::event::{AnyEvent, Clock, EpochStart, Event, Incoming, OWN};
 use crate::privacy::{Pseudonymizer, redact};
 use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
@@ -55,7 +55,7 @@ impl Gate {
     /// for payloads without a wire form; `ConsentRequired` where nothing of it may be kept.
     pub(super) fn event(&self, event: AnyEvent) -> Result<AnyEvent> {
         self.owned(event.stream(), event.kind())?;
-        if [Clock::KIND, EpochStart::KIND].contains(&event.kind()) || event.kind().starts_with("clipcore.") {
+        if [Clock::KIND, EpochStart::KIND].contains(&event.kind()) || event.kind().starts_with(OWN) {
             return Err(Error::invalid(format!("{} records are written by clipcore itself", event.kind()))
                 .with_hint("leave them out of what you send"));
         }
@@ -111,7 +111,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::event::Kinds;
+    use crate::event::{Header, Kinds, Unknown};
 
     fn gate(consent: Consent) -> Gate {
         Gate::new(StreamId::new("s").unwrap(), consent, Duration::from_secs(3600))
@@ -160,12 +160,15 @@ mod tests {
         let other = Kinds::builtin().parse(br#"{"type":"marker","stream":"t","at":1,"data":{}}"#).unwrap();
         for (event, says) in [
             (incoming("clock", 1.0, json!({"end": true})), "written by clipcore itself"),
-            (incoming("clipcore.moment", 1.0, json!({})), "written by clipcore itself"),
             (incoming("marker", 9e8, json!({})), "ahead of the stream"),
             (other, "is of stream t, not of s"),
         ] {
             let error = gate.incoming(event).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
+        let header = Header::new(StreamId::new("s").unwrap(), Timestamp::ZERO, "a program", "1");
+        let unknown = Unknown { kind: "clipcore.moment".into(), data: json!({}) };
+        let forged = gate.event(AnyEvent::unknown(header, unknown)).unwrap_err().to_string();
+        assert!(forged.contains("written by clipcore itself"), "{forged}");
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Running {
     pub(super) log_failed: bool,
     /// An earlier run's state has been taken up.
     pub(super) recovered: bool,
+    /// The watermark that an earlier run had reached.
+    pub(super) decided: Option<Timestamp>,
     /// The end of the input is in the log.
     pub(super) ended: bool,
     /// Set once sources were asked to end: when they will be ended.

@@ -44,6 +44,7 @@ impl Driver {
         if let Ok(watermark) = self.seat.call(|engine| engine.watermark()).await
             && watermark > Timestamp::MIN
         {
+            self.state.decided = Some(watermark);
             self.outgoing.watermark(watermark);
         }
         if let Some(clock) = self.gate.clock {

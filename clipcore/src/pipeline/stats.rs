@@ -36,6 +36,8 @@ pub struct StreamStats {
     pub full: u64,
     /// Inputs that had come before.
     pub duplicate: u64,
+    /// Inputs that an earlier run has logged, from a source that started over.
+    pub repeated: u64,
     /// Inputs that were no usable event.
     pub bad: u64,
     /// Inputs of which nothing may be kept without more consent.

@@ -198,6 +198,29 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Takes in a record of a log, as the pipeline wrote it; what it wrote about consequences (moments, clips, receipts)
+    /// is passed over.
+    ///
+    /// # Errors
+    /// Where an engine cannot be made.
+    pub fn record(&mut self, record: Record, out: &mut dyn FnMut(Found)) -> Result<()> {
+        let input = match record {
+            Record::Event(event) => self.consent.redact(event).map(Input::Event),
+            Record::Signal(signal) => Some(Input::Signal(signal)),
+            _ => {
+                self.report.skipped += 1;
+                return Ok(());
+            }
+        };
+        match input {
+            Some(input) => self.take(input, out),
+            None => {
+                self.report.withheld += 1;
+                Ok(())
+            }
+        }
+    }
+
     fn parse(&mut self, text: &[u8]) -> Result<Option<Input>> {
         let lanes = &self.lanes;
         let mut to_stream_time = |stream: &StreamId, wall| match lanes.get(stream)? {

@@ -43,8 +43,8 @@ impl Schedule {
     }
 
     /// Reads events, one JSON object a line; those that name no stream are of `stream`. Lines that are no event, or
-    /// do not say when in stream time, are set aside. Clock and epoch records of an exported log are left
-    /// out: a schedule is paced by the stream it is let into.
+    /// do not say when in stream time, are set aside. Clock and epoch records are left out: a schedule
+    /// is paced by the stream it is let into.
     ///
     /// # Errors
     /// `Io` where `reader` fails.
@@ -111,7 +111,5 @@ fn parse(line: &[u8], stream: &StreamId, kinds: &Kinds, number: u64) -> Result<O
         .parse(line)
         .and_then(|incoming| incoming.with_default_stream(stream).resolve(&mut |_| None))
         .map_err(|error| error.with_context("line", number))?;
-    let own =
-        [Clock::KIND, EpochStart::KIND].contains(&event.kind()) || event.kind().starts_with("clipcore.");
-    Ok((!own).then_some(event))
+    Ok((![Clock::KIND, EpochStart::KIND].contains(&event.kind())).then_some(event))
 }

@@ -40,6 +40,8 @@ pub(super) struct Ingest {
     transcode: Transcode,
     /// Monotonic time of the last sample.
     last_arrival: Option<Duration>,
+    /// How long nothing was recorded before this run; counts once, for its first sample.
+    outage_us: i64,
     /// Whether the recording was there before this run, and its session could be continued.
     resumed: bool,
     recorder_failed: bool,
@@ -92,6 +94,7 @@ impl Ingest {
             wall: WallEstimate::new(),
             transcode: Transcode::default(),
             last_arrival: None,
+            outage_us: 0,
             resumed: false,
             recorder_failed: false,
         };
@@ -104,8 +107,7 @@ impl Ingest {
                 let now = ingest.time.wall().as_unix_micros();
                 let outage =
                     info.wall_zero.map_or(0, |zero| now - zero.as_unix_micros() - span.end.as_micros());
-                let passed = Duration::from_micros(u64::try_from(outage).unwrap_or(0));
-                ingest.last_arrival = Some(ingest.time.elapsed().saturating_sub(passed));
+                ingest.outage_us = outage.max(0);
             }
         }
         ingest
@@ -270,7 +272,8 @@ impl Ingest {
         let passed = match self.last_arrival.replace(arrival) {
             Some(last) if live => i64::try_from(arrival.saturating_sub(last).as_micros()).unwrap_or(i64::MAX),
             _ => 0,
-        };
+        }
+        .saturating_add(std::mem::take(&mut self.outage_us));
         let pts_us = track.micros(sample.dts);
         let mapped = self.timeline.map(pts_us, connection.first, passed);
         let at_us = pts_us.saturating_add(mapped.offset_us);

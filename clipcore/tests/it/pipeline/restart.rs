@@ -329,7 +329,7 @@ fn live_and_replay_agree_when_events_come_in_any_order_late_and_between_crashes(
         let replayed = World::block_on(replayed_moments(&*world.log, &world.stream));
         assert_eq!(world.moments(), replayed, "seed {seed}");
         let (logged, found) = World::block_on(late_counts(&*world.log, &world.stream));
-        assert!(found >= 9, "{found}");
+        assert!(found >= 5, "{found}");
         assert_eq!(logged, found, "seed {seed}: late decisions");
         assert!(replayed.len() >= 6, "{replayed:#?}");
         for sink in &world.sinks {
@@ -373,6 +373,8 @@ async fn a_stop_finishes_pending_clips_and_leaves_the_stream_open() {
     let (_, second) = run(show(&s), End::Input, &Arc::new(scissors.again(false)));
     let summary = second.await.unwrap().unwrap();
     assert!(summary.streams[0].ended);
+    let stats = &summary.streams[0].stats;
+    assert!(stats.repeated > 50 && stats.late == 0, "what was logged is not too late: {stats:?}");
     let expected = uninterrupted_in(&s).await;
     assert_eq!(logged_moments(&*log, &s).await, expected);
     assert_eq!(scissors.cuts.lock().unwrap().len(), 4);

@@ -1,0 +1,87 @@
+//! Puts the library's parts together as the configuration says: the same detectors and fusion for `run`, `replay`
+//! and `detect`, so that what is replayed is what ran.
+
+use std::path::{Path, PathBuf};
+
+use clipcore::detector::{
+    AudioLevelDetector, ChatBurst, ChatKeyword, ChatLexicon, DynDetector, GameEventDetector, Loudness,
+    MarkerDetector,
+};
+use clipcore::engine::Engine;
+use clipcore::fusion::FusionFactory;
+use clipcore::{CameraId, Consent, Result, StreamId};
+
+use crate::config::Config;
+
+/// The detectors that are shipped.
+pub const DETECTORS: [&str; 7] =
+    ["loudness", "audio_level", "chat_burst", "chat_keyword", "chat_lexicon", "game_event", "marker"];
+
+/// Detectors of a camera's sound and pictures.
+///
+/// # Errors
+/// `Config` where settings make no sense.
+pub fn media_detectors(config: &Config) -> Result<Vec<Box<dyn DynDetector>>> {
+    keep(config, vec![Box::new(Loudness::try_new(config.detectors.loudness.clone())?)])
+}
+
+/// Detectors of events.
+///
+/// # Errors
+/// `Config` where settings make no sense.
+pub fn event_detectors(config: &Config) -> Result<Vec<Box<dyn DynDetector>>> {
+    let set = &config.detectors;
+    let all: Vec<Box<dyn DynDetector>> = vec![
+        Box::new(ChatBurst::try_new(set.chat_burst.clone())?),
+        Box::new(ChatKeyword::try_new(set.chat_keyword.clone())?),
+        Box::new(ChatLexicon::try_new(set.chat_lexicon.clone())?),
+        Box::new(GameEventDetector::try_new(set.game_event.clone())?),
+        Box::new(AudioLevelDetector::try_new(set.loudness.clone())?),
+        Box::new(MarkerDetector::default()),
+    ];
+    keep(config, all)
+}
+
+/// Leaves out what is switched off and what consent does not cover: the absence of consent is no error, it is an answer.
+fn keep(config: &Config, detectors: Vec<Box<dyn DynDetector>>) -> Result<Vec<Box<dyn DynDetector>>> {
+    Ok(detectors
+        .into_iter()
+        .filter(|d| {
+            let info = d.info();
+            config.consent.covers(info.needs) && !config.detectors.off.iter().any(|off| *off == info.name)
+        })
+        .collect())
+}
+
+/// Detectors that would run if consent covered them, and what they need.
+///
+/// # Errors
+/// `Config` where settings make no sense.
+pub fn withheld(config: &Config) -> Result<Vec<(String, Consent)>> {
+    let all = Config { consent: Consent::ALL, ..config.clone() };
+    let detectors = event_detectors(&all)?.into_iter().chain(media_detectors(&all)?);
+    Ok(detectors
+        .map(|d| d.info())
+        .filter(|info| !config.consent.covers(info.needs))
+        .map(|info| (info.name.to_string(), config.consent.missing(info.needs)))
+        .collect())
+}
+
+/// An engine with the detectors of events.
+///
+/// # Errors
+/// `Config` where settings make no sense.
+pub fn engine(config: &Config, fusion: &FusionFactory, stream: &StreamId) -> Result<Engine> {
+    let mut engine = Engine::new(stream.clone(), fusion(stream))
+        .with_config(config.engine.clone())
+        .with_consent(config.consent);
+    for detector in event_detectors(config)? {
+        engine = engine.with_detector(detector)?;
+    }
+    Ok(engine)
+}
+
+/// Where a camera's recording lies in an output folder.
+pub fn recording_dir(out: &Path, stream: &StreamId, camera: &CameraId) -> PathBuf {
+    out.join("recordings").join(stream.as_str()).join(camera.as_str())
+}

@@ -1,0 +1,221 @@
+//! Builds the pipeline that `run` and `demo` share, and sees it through.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clipcore::clock::SystemTimeSource;
+use clipcore::cutter::{Clip, MediaCutter};
+use clipcore::event::Kinds;
+use clipcore::fusion::Moment;
+use clipcore::log::{FileLog, FileLogConfig};
+use clipcore::media::ffmpeg::Ffmpeg;
+use clipcore::pipeline::{Pipeline, StreamSpec, Summary};
+use clipcore::privacy::Pseudonymizer;
+use clipcore::recorder::Recorder;
+use clipcore::sink::{JsonlSink, SinkExt};
+use clipcore::source::Schedule;
+use clipcore::source::media::{Input, MediaSource};
+use clipcore::{Error, Result, StreamId, Timestamp};
+use tokio::sync::Semaphore;
+
+use super::StreamPlan;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Progress};
+use crate::{assembly, demo};
+
+/// How a run went, and what it found.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) summary: Summary,
+    pub(crate) moments: Vec<Moment>,
+    pub(crate) clips: Vec<Clip>,
+    pub(crate) interrupted: bool,
+    out: std::path::PathBuf,
+}
+
+impl Outcome {
+    /// Tells people how it went, and gives the exit code.
+    pub(crate) fn exit(self, quiet: bool) -> anyhow::Result<Exit> {
+        if !quiet {
+            let ready = self.clips.iter().filter(|c| c.state == clipcore::cutter::ClipState::Ready);
+            let ready: std::collections::HashSet<_> = ready.map(|c| &c.id).collect();
+            if !ready.is_empty() {
+                output::note(&demo::table(&self.moments, &self.clips).to_string());
+            }
+            for stream in &self.summary.streams {
+                let s = &stream.stats;
+                output::note(&format!(
+                    "{}: {} s, {} events, {} signals, {} too late, {} bad; {} clips in {}",
+                    stream.stream,
+                    s.clock.map_or(0.0, Timestamp::as_secs_f64).round(),
+                    s.events,
+                    s.signals,
+                    s.late,
+                    s.bad,
+                    ready.len(),
+                    self.out.join("clips").display(),
+                ));
+            }
+        }
+        if self.interrupted {
+            return Ok(Exit::Interrupted);
+        }
+        for stream in self.summary.streams {
+            if let Some(error) = stream.error {
+                return Err(error.with_context("stream", stream.stream).into());
+            }
+            if let Some(error) = stream.delivery_error {
+                return Err(Failure::wrap(Exit::Sink, error));
+            }
+        }
+        match self.summary.sink_errors.into_iter().next() {
+            Some(error) => Err(Failure::wrap(Exit::Sink, error)),
+            None => Ok(Exit::Done),
+        }
+    }
+}
+
+/// Runs streams into the output folder, until their inputs end or Ctrl-C.
+///
+/// # Errors
+/// Whatever stands in the way of starting.
+pub(crate) fn run_streams(
+    config: &Config,
+    plans: &[StreamPlan],
+    chat: Option<&Path>,
+    quiet: bool,
+) -> anyhow::Result<Outcome> {
+    // Without ffmpeg nothing works; say so before anything is written.
+    Ffmpeg::default().version()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(run_pipeline(config, plans, chat, quiet));
+    // Threads that wait for a pipe must not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    outcome
+}
+
+async fn run_pipeline(
+    config: &Config,
+    plans: &[StreamPlan],
+    chat: Option<&Path>,
+    quiet: bool,
+) -> anyhow::Result<Outcome> {
+    let out = &config.out;
+    std::fs::create_dir_all(out).map_err(|e| Error::io(e, out))?;
+    let progress = Progress::start("starting", quiet);
+    if !quiet {
+        for (name, needs) in assembly::withheld(config)? {
+            progress.line(format!("{name} is off: it needs --consent {needs}"));
+        }
+    }
+    let log = FileLog::open(out.join("log"), FileLogConfig::default(), Kinds::builtin()).await?;
+    let lines = JsonlSink::open(out).await?.with_retry(Default::default());
+    let mut builder = Pipeline::builder()
+        .with_log(Arc::new(log))
+        .with_fusion({
+            let factory = config.fusion.factory()?;
+            move |stream: &StreamId| factory(stream)
+        })
+        .with_consent(config.consent)
+        .with_engine(config.engine.clone())
+        .with_config(config.pipeline.clone())
+        .with_pseudonyms(Pseudonymizer::load_or_create(out.join("pseudonyms.key"))?)
+        .with_time_source(Arc::new(SystemTimeSource::new()))
+        .with_sink(Arc::new(lines));
+    let slots = Arc::new(Semaphore::new(config.clips.parallel));
+    for plan in plans {
+        builder = builder.with_stream(stream(config, plan, chat, &slots, &progress)?);
+    }
+    let (told, shown) = (progress.clone(), progress.clone());
+    let pipeline = builder
+        .on_notice(move |notice| told.line(notice.to_string()))
+        .on_progress(move |p| {
+            let s = &p.stats;
+            shown.update(format!(
+                "{} at {}  {} events  {} signals  {} moments",
+                p.stream, p.clock, s.events, s.signals, s.moments
+            ));
+        })
+        .build()?;
+    let handle = pipeline.handle();
+    let interrupt = tokio::spawn({
+        let progress = progress.clone();
+        async move {
+            wait_for_interrupt().await;
+            progress.line("stopping: finishing what is pending (again to stop at once)");
+            handle.stop();
+            wait_for_interrupt().await;
+            handle.abort();
+        }
+    });
+    let stopping = pipeline.handle();
+    let summary = pipeline.run().await?;
+    interrupt.abort();
+    progress.finish();
+    let (moments, clips) = (lines_of(&out.join("moments.jsonl"))?, lines_of(&out.join("clips.jsonl"))?);
+    Ok(Outcome { summary, moments, clips, interrupted: stopping.is_stopping(), out: out.clone() })
+}
+
+fn stream(
+    config: &Config,
+    plan: &StreamPlan,
+    chat: Option<&Path>,
+    slots: &Arc<Semaphore>,
+    progress: &Progress,
+) -> Result<StreamSpec> {
+    let id = &plan.stream;
+    let mut spec = StreamSpec::new(id.clone()).with_consent(config.consent);
+    for (camera, input) in &plan.cameras {
+        let input = Input::parse(input)?;
+        let dir = assembly::recording_dir(&config.out, id, camera);
+        let recorder = Recorder::open(dir, id.clone(), camera.clone(), config.recorder.clone())?;
+        let recording = recorder.recording().clone();
+        let mut source = MediaSource::new(input, camera.clone(), recorder)
+            .with_config(config.media.clone())?
+            .with_consent(config.consent);
+        for detector in assembly::media_detectors(config)? {
+            source = source.with_detector(detector)?;
+        }
+        let cutter =
+            MediaCutter::new(id.clone(), camera.clone(), recording, &config.out, config.clips.clone())?
+                .with_slots(slots.clone());
+        spec = spec.with_source(source).with_cutter(Arc::new(cutter));
+    }
+    let detectors = assembly::event_detectors(config)?.len();
+    for index in 0..detectors {
+        let config = config.clone();
+        spec = spec.with_detector(move |_: &StreamId| {
+            let mut all = assembly::event_detectors(&config)?;
+            Ok(all.swap_remove(index))
+        });
+    }
+    if let Some(chat) = chat {
+        let schedule = Schedule::open(chat, id, &Kinds::builtin())?;
+        for error in schedule.bad() {
+            progress.line(format!("{}: {error}", chat.display()));
+        }
+        spec = spec.with_schedule(schedule);
+    }
+    Ok(spec)
+}
+
+/// What a sink wrote; a file that is not there holds nothing.
+fn lines_of<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => text.lines().map(|line| serde_json::from_str(line).map_err(Error::from)).collect(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(Error::io(e, path)),
+    }
+}
+
+async fn wait_for_interrupt() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(_) => return std::future::pending().await,
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
