@@ -34,7 +34,7 @@ pub use baselines::{AlarmRule, Baseline, Counts, cross_validated, folds};
 pub use detection::{Detection, detections, read_moments};
 pub use durations::{Durations, DurationsBuilder};
 pub use labels::{Label, labels_to_csv, read_labels};
-pub use observed::Observed;
+pub use observed::{ByLabel, Observed};
 pub use plot::{Plot, Trace};
 pub use report::{Estimate, EvalConfig, Report, StreamReport, evaluate};
 pub use table::{comparison_table, stream_table};

@@ -8,6 +8,9 @@ use crate::log::Record;
 use crate::replay::{Line, own_record, read_line};
 use crate::{Result, StreamId, Timestamp};
 
+/// Instants and scores of a stream's signals, by detector and label.
+pub type ByLabel = BTreeMap<(String, String), Vec<(Timestamp, f64)>>;
+
 /// What recordings say about their streams, as far as baselines, lengths and plots need it: who wrote and what
 /// is not kept.
 #[derive(Debug, Default)]
@@ -17,7 +20,7 @@ pub struct Observed {
     /// The first and last instants.
     pub durations: DurationsBuilder,
     /// Signals, by detector and label.
-    pub signals: BTreeMap<StreamId, BTreeMap<(String, String), Vec<(Timestamp, f64)>>>,
+    pub signals: BTreeMap<StreamId, ByLabel>,
     /// Lines that were neither event, record nor signal, or had no stream time.
     pub bad: u64,
 }

@@ -28,7 +28,7 @@ pub struct Kinds {
 #[derive(Clone, Default)]
 struct Table {
     build: HashMap<&'static str, Build>,
-    aliases: HashMap<&'static str, &'static str>,
+    aliases: Vec<(&'static str, &'static str)>,
 }
 
 impl fmt::Debug for Kinds {
@@ -59,7 +59,9 @@ impl Kinds {
 
     /// Takes `old` for `kind` in what is read.
     pub fn alias(&mut self, old: &'static str, kind: &'static str) {
-        Arc::make_mut(&mut self.table).aliases.insert(old, kind);
+        let aliases = &mut Arc::make_mut(&mut self.table).aliases;
+        aliases.retain(|(name, _)| *name != old);
+        aliases.push((old, kind));
     }
 
     /// Whether `kind` (or an alias of it) has a registered payload type.
@@ -68,7 +70,9 @@ impl Kinds {
     }
 
     fn canonical<'a>(&self, kind: &'a str) -> &'a str {
-        self.table.aliases.get(kind).copied().unwrap_or(kind)
+        // A handful of names: comparing lengths first is quicker than hashing.
+        let aliases = &self.table.aliases;
+        aliases.iter().find(|(old, _)| *old == kind).map_or(kind, |(_, canonical)| canonical)
     }
 
     /// Reads one JSON event: canonical CloudEvents 1.0 or the short form.
