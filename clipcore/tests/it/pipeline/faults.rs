@@ -14,6 +14,7 @@ use clipcore::source::Item;
 use clipcore::{Consent, Error, ErrorKind, Result, Timestamp};
 use serde_json::Value;
 
+use super::stage::*;
 use super::support::*;
 
 /// Reads what people write, and panics at what one of them writes.

@@ -11,6 +11,7 @@ use clipcore::source::{Item, JsonlSource, Schedule};
 use clipcore::{CameraId, Consent, ErrorKind, WallTime};
 use tokio::sync::Semaphore;
 
+use super::stage::*;
 use super::support::*;
 
 #[tokio::test]

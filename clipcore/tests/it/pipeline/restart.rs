@@ -12,6 +12,7 @@ use clipcore::source::Item;
 use clipcore::{ErrorKind, Result, StreamId};
 use tokio::sync::Notify;
 
+use super::stage::*;
 use super::support::*;
 
 /// A log that dies with its process at the n-th call: before the call has taken effect, or after.
