@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::MediaConfig;
 use super::input::Input;
-use super::process::{Block, Process, Transcode};
+use super::process::{Block, Process, Remedy};
 use super::queue::BoundedQueue;
+use super::standard_input::StandardInput;
 use super::tap::TapItem;
-use super::timeline::{Timeline, WallEstimate};
+use super::timeline::{JUMP_US, Timeline, WallEstimate};
 use crate::clock::TimeSource;
 use crate::media::ffmpeg::Ffmpeg;
 use crate::media::h264::{self, AvcConfig};
@@ -37,7 +38,10 @@ pub(super) struct Ingest {
     wall: WallEstimate,
     /// Civil time of the monotonic clock's zero, read once: a step of the system's clock must not move cuts.
     wall_anchor: WallTime,
-    transcode: Transcode,
+    remedy: Remedy,
+    stdin: Option<StandardInput>,
+    /// Samples that came, of all connections.
+    samples: u64,
     /// Monotonic time of the last sample.
     last_arrival: Option<Duration>,
     /// How long nothing was recorded before this run; counts once, for its first sample.
@@ -68,6 +72,10 @@ struct Connection {
     /// Steps of a single tick in a row: ffmpeg bends timestamps that went back.
     bent: u32,
     last_dts: Option<i64>,
+    last_at_us: i64,
+    /// The latest duration of each track, in ticks.
+    durations: Vec<u32>,
+    told_bent: bool,
 }
 
 impl Ingest {
@@ -92,7 +100,9 @@ impl Ingest {
             stop,
             timeline: Timeline::new(),
             wall: WallEstimate::new(),
-            transcode: Transcode::default(),
+            remedy: Remedy::default(),
+            stdin: None,
+            samples: 0,
             last_arrival: None,
             outage_us: 0,
             resumed: false,
@@ -114,6 +124,9 @@ impl Ingest {
     }
 
     pub(super) fn run(mut self) -> Result<()> {
+        if self.input == Input::Stdin {
+            self.stdin = Some(StandardInput::read(std::io::stdin())?);
+        }
         let outcome = self.connect_until_over();
         let finished = self.recorder.finish();
         outcome.and(finished)
@@ -173,7 +186,13 @@ impl Ingest {
     }
 
     fn connection(&mut self, received: &mut bool) -> Result<Ended> {
-        let process = Process::start(&self.ffmpeg, &self.input, self.config.stall, self.transcode)?;
+        let process = Process::start(
+            &self.ffmpeg,
+            &self.input,
+            self.config.stall,
+            self.remedy,
+            self.stdin.as_ref(),
+        )?;
         let mut reader = FragmentReader::new();
         let mut connection: Option<Connection> = None;
         let mut last_byte = self.time.elapsed();
@@ -206,6 +225,8 @@ impl Ingest {
                     }
                     Read::Samples(samples) => {
                         *received = true;
+                        self.samples += samples.len() as u64;
+                        self.stdin.iter().for_each(StandardInput::forget);
                         let Some(connection) = &mut connection else { continue };
                         for sample in samples {
                             self.sample(connection, sample)?;
@@ -213,6 +234,15 @@ impl Ingest {
                         if self.input.is_live() && connection.bent > 12 && process.bends_timestamps() {
                             process.stop();
                             return Ok(Ended::Lost("the publisher's timestamps went back".to_owned()));
+                        }
+                        // What was joined without care cannot be had again with its own timestamps.
+                        if !self.input.is_live() && connection.bent > 12 && !connection.told_bent {
+                            connection.told_bent = true;
+                            let at = Timestamp::from_micros(connection.last_at_us);
+                            self.notice(format!(
+                                "timestamps go back at {at}: what follows stands at that instant until they have \
+                                 caught up; run the parts one by one to keep all of it"
+                            ));
                         }
                     }
                     Read::Uuid(..) => {}
@@ -222,26 +252,35 @@ impl Ingest {
     }
 
     fn ended(&mut self, process: Process, received: &mut bool) -> Result<Ended> {
-        match process.end() {
+        match process.end(&self.input) {
             Ok(()) if !*received => Err(Error::new(
                 ErrorKind::Unsupported,
                 "the input has neither sound nor pictures that can be read",
-            )),
+            )
+            .with_context("input", self.input.display_name())),
+            Ok(()) if self.input.ends() && self.samples == 1 => {
+                Err(Error::new(ErrorKind::Unsupported, "the input is a single picture: there is nothing to clip")
+                    .with_context("input", self.input.display_name())
+                    .with_hint("name a recording of a stream, or the stream itself"))
+            }
             Ok(()) if self.input.ends() => Ok(Ended::Done),
             // An exit code of 0 still means "lost" for what has no end of its own.
             Ok(()) => Ok(Ended::Lost("the server ended it".to_owned())),
             Err(error) => {
                 let said = error.to_string();
-                if let Some((needed, codec)) = Process::refused(&said) {
-                    let already =
-                        (needed.video && self.transcode.video) || (needed.audio && self.transcode.audio);
-                    if !already && !*received {
-                        self.transcode.video |= needed.video;
-                        self.transcode.audio |= needed.audio;
-                        let into = if needed.audio { "AAC" } else { "H.264" };
-                        self.notice(format!(
-                            "{codec} has no place in MP4: it is recorded as {into}, which costs CPU"
-                        ));
+                let needed = Process::remedy(&said).filter(|_| !*received);
+                if let Some((needed, codec)) = needed {
+                    let before = self.remedy;
+                    self.remedy.video |= needed.video;
+                    self.remedy.audio |= needed.audio;
+                    self.remedy.not_aac |= needed.not_aac;
+                    if self.remedy != before {
+                        if needed.audio || needed.video {
+                            let into = if needed.audio { "AAC" } else { "H.264" };
+                            self.notice(format!(
+                                "{codec} has no place in MP4: it is recorded as {into}, which costs CPU"
+                            ));
+                        }
                         return self.connection(received);
                     }
                 }
@@ -293,7 +332,9 @@ impl Ingest {
             connection.offset_us = mapped.offset_us;
         }
         connection.first = false;
+        connection.last_at_us = at_us;
         connection.note_bent(&track, &sample);
+        connection.mend_duration(&track, &mut sample);
         connection.mark_sync(&track, &mut sample, at_us);
 
         let shift = track.ticks(mapped.offset_us);
@@ -346,6 +387,7 @@ impl Connection {
         };
         Self {
             length_sizes: tracks.iter().map(length_size).collect(),
+            durations: vec![0; tracks.len()],
             tracks,
             first: true,
             epoch: None,
@@ -353,7 +395,18 @@ impl Connection {
             last_idr_us: None,
             bent: 0,
             last_dts: None,
+            last_at_us: 0,
+            told_bent: false,
         }
+    }
+
+    /// A muxer takes the way to the next sample for a duration; before a jump that is nonsense.
+    fn mend_duration(&mut self, track: &Track, sample: &mut Sample) {
+        let usual = &mut self.durations[sample.track];
+        if track.micros(i64::from(sample.duration)) > JUMP_US {
+            sample.duration = *usual;
+        }
+        *usual = sample.duration;
     }
 
     fn note_bent(&mut self, track: &Track, sample: &Sample) {

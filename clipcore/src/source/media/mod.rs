@@ -10,6 +10,7 @@ mod ingest;
 mod input;
 mod process;
 mod queue;
+mod standard_input;
 mod tap;
 mod timeline;
 
