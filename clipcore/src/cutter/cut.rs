@@ -1,6 +1,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::thread;
 
 use super::encode::{Encoded, Files, encode};
 use super::plan::{Encode, Plan, VideoPlan, plan};
@@ -149,8 +150,18 @@ fn cut_as(
         media.push(sound(slice, a, range, plan.achieved, media.first().map(|m| m.out.track.timescale)));
     }
     let temporary = path.with_extension("mp4.tmp");
-    let outcome = write(&temporary, &media, files).and_then(|()| {
-        let verified = verify::verify(&temporary, &media.iter().map(|m| &m.out).collect::<Vec<_>>())?;
+    let outcome = write(&temporary, &media, files).and_then(|file| {
+        let meant: Vec<_> = media.iter().map(|m| &m.out).collect();
+        // The disk and the processor work at the same time; the clip gets its name when both are content.
+        let (synced, verified) = thread::scope(|scope| {
+            let synced = scope.spawn(|| file.sync_all());
+            let verified = verify::verify(&temporary, &meant);
+            (synced.join(), verified)
+        });
+        synced
+            .map_err(|_| Error::new(ErrorKind::Internal, "the thread that syncs the clip has panicked"))?
+            .map_err(|e| Error::io(e, &temporary).with_operation("cutter::sync"))?;
+        let verified = verified?;
         fs::rename(&temporary, path).map_err(|e| Error::io(e, path))?;
         if let Some(dir) =
             path.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir })
@@ -330,7 +341,7 @@ fn sound(
     Media { out: ProgressiveTrack { track, edit, samples }, bytes }
 }
 
-fn write(path: &Path, media: &[Media], files: &Files) -> Result<()> {
+fn write(path: &Path, media: &[Media], files: &Files) -> Result<File> {
     let timescale = media.first().map_or(1000, |m| m.out.track.timescale);
     let tracks: Vec<ProgressiveTrack> = media.iter().map(|m| m.out.clone()).collect();
     let layout = ProgressiveWriter::new(timescale, &tracks);
@@ -339,17 +350,24 @@ fn write(path: &Path, media: &[Media], files: &Files) -> Result<()> {
     out.write_all(&layout.header).map_err(io)?;
     let mut buffer = Vec::new();
     for (track, first, end) in layout.chunks {
-        for sample in &media[track].bytes[first..end] {
+        let mut samples = media[track].bytes[first..end].iter().peekable();
+        while let Some(sample) = samples.next() {
             match sample {
                 SampleBytes::Made(bytes) => out.write_all(bytes).map_err(io)?,
-                SampleBytes::Recorded(sample) => {
-                    buffer.clear();
-                    files.read(sample, &mut buffer)?;
+                SampleBytes::Recorded(IndexedSample { row, file }) => {
+                    // Samples of a part lie one after another: one read for all of them.
+                    let mut until = row.offset + u64::from(row.size);
+                    while let Some(SampleBytes::Recorded(next)) = samples.next_if(
+                        |next| matches!(next, SampleBytes::Recorded(s) if s.file == *file && s.row.offset == until),
+                    ) {
+                        until += u64::from(next.row.size);
+                    }
+                    buffer.resize((until - row.offset) as usize, 0);
+                    files.read_at(*file, row.offset, &mut buffer)?;
                     out.write_all(&buffer).map_err(io)?;
                 }
             }
         }
     }
-    let file = out.into_inner().map_err(|e| io(e.into_error()))?;
-    file.sync_all().map_err(io)
+    out.into_inner().map_err(|e| io(e.into_error()))
 }

@@ -109,7 +109,12 @@ impl Files {
     pub(super) fn read(&self, sample: &IndexedSample, out: &mut Vec<u8>) -> Result<()> {
         let from = out.len();
         out.resize(from + sample.row.size as usize, 0);
-        self.0[sample.file].read_exact_at(&mut out[from..], sample.row.offset).map_err(Error::from)
+        self.read_at(sample.file, sample.row.offset, &mut out[from..])
+    }
+
+    /// Fills `out` from an offset of a file.
+    pub(super) fn read_at(&self, file: usize, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.0[file].read_exact_at(out, offset).map_err(Error::from)
     }
 }
 

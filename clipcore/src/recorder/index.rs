@@ -125,12 +125,24 @@ pub(super) fn slice<'a>(
     Ok(collect(run, available, reasons))
 }
 
+/// The files that can hold samples of a clip: those of its span and some before it, since sound and pictures do not
+/// begin together in a file and an open GOP needs the one before.
+fn near<'a, 'b>(run: &'b Run<'a>, span: Span) -> &'b [&'a Segment] {
+    const EARLIER: usize = 3;
+    let begins =
+        |at: Timestamp| move |s: &&Segment| s.span_us().is_some_and(|(start, _)| start <= at.as_micros());
+    let first = run.segments.iter().rposition(begins(span.start)).unwrap_or(0).saturating_sub(EARLIER);
+    let last = run.segments.iter().rposition(begins(span.end)).map_or(run.segments.len(), |i| i + 1);
+    // Pictures before the first one of an open GOP are decoded after it, in the next file.
+    &run.segments[first..(last + 1).min(run.segments.len())]
+}
+
 fn collect(run: &Run<'_>, available: Span, reasons: Vec<String>) -> Slice {
     let tracks = run.segments[0].tracks.clone();
+    let segments = near(run, available);
     let mut samples = Vec::with_capacity(tracks.len());
     for (t, track) in tracks.iter().enumerate() {
-        let all: Vec<IndexedSample> = run
-            .segments
+        let all: Vec<IndexedSample> = segments
             .iter()
             .enumerate()
             .flat_map(|(file, s)| s.rows[t].iter().map(move |row| IndexedSample { row: *row, file }))
@@ -154,6 +166,6 @@ fn collect(run: &Run<'_>, available: Span, reasons: Vec<String>) -> Slice {
         let last = all.iter().rposition(|s| s.row.pts < end).map_or(first, |i| i + 1);
         samples.push(all.get(first..last.max(first)).unwrap_or_default().to_vec());
     }
-    let files = run.segments.iter().map(|s| s.path.clone()).collect();
+    let files = segments.iter().map(|s| s.path.clone()).collect();
     Slice { tracks, samples, files, available, reasons }
 }

@@ -52,7 +52,7 @@ fn scan_file(path: &Path) -> Result<(Segment, u64)> {
     let mut reader = FragmentReader::new();
     let mut info: Option<SegmentInfo> = None;
     let mut tracks = Vec::new();
-    let mut rows: Vec<Vec<Row>> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     let mut moof: Option<(u64, Vec<u8>)> = None;
     let (mut at, mut whole) = (0u64, 0u64);
     while let Some(header) = read_header(&mut file, at)? {
@@ -75,7 +75,7 @@ fn scan_file(path: &Path) -> Result<(Segment, u64)> {
             }
             b"moov" => {
                 tracks = reader.init(&body[header.header_len..])?;
-                rows = vec![Vec::new(); tracks.len()];
+                rows.clear();
                 whole = end;
             }
             b"moof" => moof = Some((at, body)),
@@ -84,9 +84,7 @@ fn scan_file(path: &Path) -> Result<(Segment, u64)> {
                     let media = at + header.header_len as u64..end;
                     // A part that contradicts itself ends what can be trusted of the file.
                     let Ok(found) = reader.rows(&moof, moof_at, media) else { break };
-                    for row in found {
-                        rows[row.track].push(row);
-                    }
+                    rows.extend(found);
                     whole = end;
                 }
             }
@@ -98,7 +96,9 @@ fn scan_file(path: &Path) -> Result<(Segment, u64)> {
     if tracks.is_empty() {
         return Err(Error::invalid("the file ends before its header does"));
     }
-    Ok((Segment { info, path: path.to_owned(), tracks: Arc::from(tracks), rows, bytes: whole }, len))
+    let mut segment = Segment::new(info, path.to_owned(), Arc::from(tracks), whole);
+    rows.into_iter().for_each(|row| segment.push(row));
+    Ok((segment, len))
 }
 
 fn read_header(file: &mut File, at: u64) -> Result<Option<BoxHeader>> {

@@ -41,21 +41,28 @@ pub(super) struct Segment {
     /// Rows per track, in decode order; times in stream time.
     pub(super) rows: Vec<Vec<Row>>,
     pub(super) bytes: u64,
+    span_us: Option<(i64, i64)>,
 }
 
 impl Segment {
+    pub(super) fn new(info: SegmentInfo, path: PathBuf, tracks: Arc<[Track]>, bytes: u64) -> Self {
+        let rows = vec![Vec::new(); tracks.len()];
+        Self { info, path, tracks, rows, bytes, span_us: None }
+    }
+
+    /// Adds a sample.
+    pub(super) fn push(&mut self, row: Row) {
+        let track = &self.tracks[row.track];
+        let end = track.micros(row.pts.saturating_add(i64::from(row.duration)));
+        let start = track.micros(row.pts);
+        let (a, b) = self.span_us.unwrap_or((start, end));
+        self.span_us = Some((a.min(start), b.max(end)));
+        self.rows[row.track].push(row);
+    }
+
     /// First and last presented instant in microseconds; `None` for a file without samples.
     pub(super) fn span_us(&self) -> Option<(i64, i64)> {
-        let mut span: Option<(i64, i64)> = None;
-        for (track, rows) in self.tracks.iter().zip(&self.rows) {
-            for row in rows {
-                let (start, end) =
-                    (track.micros(row.pts), track.micros(row.pts.saturating_add(i64::from(row.duration))));
-                let (a, b) = span.unwrap_or((start, end));
-                span = Some((a.min(start), b.max(end)));
-            }
-        }
-        span
+        self.span_us
     }
 
     /// The end of the last sample in decode order: cheap, and good enough to order deletions by.

@@ -242,7 +242,7 @@ impl Recorder {
                     TrackKind::Audio => row.pts.saturating_add(i64::from(row.duration)),
                 };
                 session.written_us[row.track] = Some(tracks[row.track].micros(end));
-                segment.rows[row.track].push(row);
+                segment.push(row);
             }
         }
         drop(state);
@@ -286,8 +286,7 @@ impl Recorder {
         open.len = head.len() as u64;
         self.sequence += 1;
         let tracks = session.tracks.clone();
-        let rows = vec![Vec::new(); tracks.len()];
-        self.recording.lock().segments.push_back(Segment { info, path, tracks, rows, bytes: open.len });
+        self.recording.lock().segments.push_back(Segment::new(info, path, tracks, open.len));
         self.file = Some(open);
         Ok(())
     }
