@@ -56,6 +56,13 @@ impl Outcome {
                     ready.len(),
                     self.out.join("clips").display(),
                 ));
+                if stream.was_ended {
+                    output::note(&format!(
+                        "{} was done already; to run it anew, choose another --out (or delete {})",
+                        stream.stream,
+                        self.out.display(),
+                    ));
+                }
             }
         }
         if self.interrupted {

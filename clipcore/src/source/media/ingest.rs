@@ -24,6 +24,8 @@ const POLL: Duration = Duration::from_millis(200);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// Without an IDR for this long, pictures that ffmpeg calls keyframes are taken for places where decoding can begin.
 const IDR_PATIENCE_US: i64 = 12_000_000;
+/// A sample that comes this much sooner than its turn was in store, so that taking it later loses nothing.
+const IN_STORE_US: i64 = 2_000_000;
 
 pub(super) struct Ingest {
     input: Input,
@@ -42,7 +44,10 @@ pub(super) struct Ingest {
     last_arrival: Option<Duration>,
     /// Whether the recording was there before this run, and its session could be continued.
     resumed: bool,
-    recorder_failed: bool,
+    /// Where the latest sample lies on the timeline.
+    reached_us: Option<i64>,
+    /// From when on nothing could be recorded.
+    lost_since: Option<Timestamp>,
 }
 
 /// How a connection ended.
@@ -62,6 +67,8 @@ struct Connection {
     first: bool,
     epoch: Option<u32>,
     offset_us: i64,
+    /// Stream time and arrival of the epoch's first sample here.
+    begun_us: Option<(i64, i64)>,
     last_idr_us: Option<i64>,
     /// Steps of a single tick in a row: ffmpeg bends timestamps that went back.
     bent: u32,
@@ -93,13 +100,15 @@ impl Ingest {
             transcode: Transcode::default(),
             last_arrival: None,
             resumed: false,
-            recorder_failed: false,
+            reached_us: None,
+            lost_since: None,
         };
         let recording = ingest.recorder.recording();
         if let (Some(info), Some(span)) = (recording.newest_info(), recording.span()) {
             ingest.resumed = true;
             if ingest.input.is_live() {
                 ingest.timeline = Timeline::resume(info.epoch, info.offset_us, span.end);
+                ingest.reached_us = Some(span.end.as_micros());
                 // How long the outage lasted follows from civil time, where that was known.
                 let now = ingest.time.wall().as_unix_micros();
                 let outage =
@@ -114,7 +123,7 @@ impl Ingest {
     pub(super) fn run(mut self) -> Result<()> {
         let outcome = self.connect_until_over();
         let finished = self.recorder.finish();
-        outcome.and(finished)
+        outcome.and(self.recorded(finished))
     }
 
     fn connect_until_over(&mut self) -> Result<()> {
@@ -138,7 +147,8 @@ impl Ingest {
             if received {
                 (backoff, lost_since) = (BACKOFF.0, None);
             }
-            self.recorder.finish()?;
+            let finished = self.recorder.finish();
+            self.recorded(finished)?;
             let now = self.time.elapsed();
             let since = *lost_since.get_or_insert(now);
             if !self.config.give_up.is_zero() && now.saturating_sub(since) >= self.config.give_up {
@@ -230,16 +240,19 @@ impl Ingest {
             Ok(()) => Ok(Ended::Lost("the server ended it".to_owned())),
             Err(error) => {
                 let said = error.to_string();
-                if let Some((needed, codec)) = Process::refused(&said) {
-                    let already =
-                        (needed.video && self.transcode.video) || (needed.audio && self.transcode.audio);
-                    if !already && !*received {
-                        self.transcode.video |= needed.video;
-                        self.transcode.audio |= needed.audio;
-                        let into = if needed.audio { "AAC" } else { "H.264" };
-                        self.notice(format!(
-                            "{codec} has no place in MP4: it is recorded as {into}, which costs CPU"
-                        ));
+                let needed = Process::refused(&said).filter(|_| !*received);
+                if let Some((needed, codec)) = needed {
+                    let before = self.transcode;
+                    self.transcode.video |= needed.video;
+                    self.transcode.audio |= needed.audio;
+                    self.transcode.not_aac |= needed.not_aac;
+                    if self.transcode != before {
+                        if needed.audio || needed.video {
+                            let into = if needed.audio { "AAC" } else { "H.264" };
+                            self.notice(format!(
+                                "{codec} has no place in MP4: it is recorded as {into}, which costs CPU"
+                            ));
+                        }
                         return self.connection(received);
                     }
                 }
@@ -274,13 +287,19 @@ impl Ingest {
         let pts_us = track.micros(sample.dts);
         let mapped = self.timeline.map(pts_us, connection.first, passed);
         let at_us = pts_us.saturating_add(mapped.offset_us);
+        let arrival_us = arrival.as_micros() as i64;
+        if connection.first && live {
+            self.tell_gap(at_us, mapped.begins.is_some());
+        }
+        self.reached_us = self.reached_us.max(Some(at_us));
         if let Some((at, mut epoch)) = mapped.begins {
             self.wall.reset();
-            self.wall.observe(at_us, arrival.as_micros() as i64);
+            self.wall.observe(at_us, arrival_us);
+            connection.begun_us = None;
             epoch.wall = self.wall_at(at);
             self.tap_push(TapItem::Epoch { at, epoch });
         } else if live {
-            self.wall.observe(at_us, arrival.as_micros() as i64);
+            self.wall.observe(at_us, arrival_us);
         }
         if connection.epoch != Some(mapped.epoch) || connection.first {
             if connection.epoch.is_none_or(|e| mapped.epoch > e) || connection.first {
@@ -298,23 +317,47 @@ impl Ingest {
         sample.pts = sample.pts.saturating_add(shift);
         let at = Timestamp::from_micros(at_us);
         let wall = self.wall_at(at);
-        self.tap_push(TapItem::Sample { sample: sample.clone(), at, wall });
-        match self.recorder.push(sample) {
-            Ok(()) => {
-                if std::mem::take(&mut self.recorder_failed) {
-                    self.notice("recording again".to_owned());
-                }
-                Ok(())
-            }
-            // The stream is still listened to, and recording resumes when there is room again.
-            Err(error) if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Io) => {
-                if !std::mem::replace(&mut self.recorder_failed, true) {
-                    self.notice(format!("part of the recording is lost: {error}"));
-                }
-                Ok(())
-            }
-            Err(error) => Err(error),
+        let shown = TapItem::Sample { sample: sample.clone(), at, wall };
+        // A playlist of the past comes as fast as it is read: detectors need not miss any of it.
+        if connection.in_store(at_us, arrival_us) {
+            self.tap.push_waiting(shown);
+        } else {
+            self.tap_push(shown);
         }
+        let pushed = self.recorder.push(sample);
+        self.recorded(pushed)
+    }
+
+    /// The stream is still listened to where it cannot be recorded, and recording resumes when there is room again.
+    fn recorded(&mut self, outcome: Result<()>) -> Result<()> {
+        let lost_since = self.recorder.lost_since();
+        match (self.lost_since, lost_since, &outcome) {
+            (None, Some(at), Err(error)) => {
+                self.notice(format!("nothing is recorded from {:.1} s on: {error}", at.as_secs_f64()));
+            }
+            (Some(lost), None, _) => {
+                let reached = Timestamp::from_micros(self.reached_us.unwrap_or_default());
+                self.notice(format!(
+                    "recording again; what came between {:.1} s and {:.1} s is lost",
+                    lost.as_secs_f64(),
+                    reached.as_secs_f64()
+                ));
+            }
+            _ => {}
+        }
+        self.lost_since = lost_since;
+        match outcome {
+            Err(error) if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Io) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Says how much of the stream was missed between connections.
+    fn tell_gap(&self, at_us: i64, anew: bool) {
+        let Some(reached) = self.reached_us else { return };
+        let gap = at_us.saturating_sub(reached).max(0) as f64 / 1e6;
+        let anew = if anew { "; the publisher's timestamps began anew" } else { "" };
+        self.notice(format!("connected again: {gap:.1} s are missing{anew}"));
     }
 
     fn begin_recording(&mut self, connection: &Connection, epoch: u32, offset_us: i64) -> Result<()> {
@@ -325,7 +368,8 @@ impl Ingest {
             return Ok(());
         }
         let wall_zero = self.wall_at(Timestamp::ZERO);
-        self.recorder.begin(&connection.tracks, epoch, offset_us, wall_zero)
+        let begun = self.recorder.begin(&connection.tracks, epoch, offset_us, wall_zero);
+        self.recorded(begun)
     }
 
     fn wall_at(&self, at: Timestamp) -> Option<WallTime> {
@@ -347,10 +391,17 @@ impl Connection {
             first: true,
             epoch: None,
             offset_us: 0,
+            begun_us: None,
             last_idr_us: None,
             bent: 0,
             last_dts: None,
         }
+    }
+
+    /// Whether a sample comes sooner than in real time.
+    fn in_store(&mut self, at_us: i64, arrival_us: i64) -> bool {
+        let (at, arrival) = *self.begun_us.get_or_insert((at_us, arrival_us));
+        at_us.saturating_sub(at) > arrival_us.saturating_sub(arrival).saturating_add(IN_STORE_US)
     }
 
     fn note_bent(&mut self, track: &Track, sample: &Sample) {

@@ -14,6 +14,8 @@ use crate::{Error, ErrorKind, Result};
 pub(super) struct Transcode {
     pub(super) video: bool,
     pub(super) audio: bool,
+    /// The sound is no AAC, so nothing can be done about ADTS headers.
+    pub(super) not_aac: bool,
 }
 
 /// Blocks of 64 KiB that may wait between the pipe and the demultiplexer.
@@ -53,6 +55,10 @@ impl Process {
         }
         if transcode.audio {
             command.args(["-c:a", "aac", "-b:a", "192k"]);
+        } else if !transcode.not_aac {
+            // MPEG-TS carries AAC with ADTS headers, which ffmpeg does not take off by itself in a live MP4; AAC
+            // that has none passes unchanged.
+            command.args(["-bsf:a", "aac_adtstoasc"]);
         }
         // `frag_discont` without edit lists makes `tfdt` the publisher's own decode time.
         command
@@ -113,6 +119,9 @@ impl Process {
 
     /// Which codec MP4 refused, where that is why it ended.
     pub(super) fn refused(said: &str) -> Option<(Transcode, String)> {
+        if said.contains("is not supported by the bitstream filter 'aac_adtstoasc'") {
+            return Some((Transcode { not_aac: true, ..Transcode::default() }, String::new()));
+        }
         let at = said.find("Could not find tag for codec ")?;
         let rest = &said[at + "Could not find tag for codec ".len()..];
         let codec = rest.split_whitespace().next()?.to_owned();
@@ -135,7 +144,7 @@ impl Process {
             ]
             .iter()
             .any(|name| codec.starts_with(name));
-        Some((Transcode { video: !audio, audio }, codec))
+        Some((Transcode { video: !audio, audio, not_aac: false }, codec))
     }
 
     pub(super) fn stop(mut self) {
@@ -167,7 +176,12 @@ fn explain(said: &str) -> (ErrorKind, &'static str, Option<&'static str>) {
             Some("check host and port, and that it is running"),
         );
     }
-    if has("404") || has("Stream not found") || has("NetStream.Play.StreamNotFound") || has("No such file") {
+    if has("404")
+        || has("Stream not found")
+        || has("No such stream")
+        || has("NetStream.Play.StreamNotFound")
+        || has("No such file")
+    {
         return (ErrorKind::NotFound, "there is no such stream or file", None);
     }
     if has("401") || has("403") || has("Unauthorized") || has("Forbidden") {
