@@ -2,12 +2,12 @@
 //! user reads, and that nothing else is lost. Every row runs the real program.
 #![allow(clippy::unwrap_used)] // a test
 
-#[path = "../../clipcore/tests/support/mod.rs"]
-mod support;
 #[path = "bad_input/files.rs"]
 mod files;
 #[path = "bad_input/rows.rs"]
 mod rows;
+#[path = "../../clipcore/tests/support/mod.rs"]
+mod support;
 
 use std::fs;
 use std::io::Write;
@@ -95,7 +95,11 @@ impl Row {
         for phrase in &self.says {
             assert!(text.contains(phrase), "it does not say {phrase:?}:\n{text}");
         }
-        assert_eq!(self.exit == 0, !text.contains("error: "), "an error is an exit code and the reverse:\n{text}");
+        assert_eq!(
+            self.exit == 0,
+            !text.contains("error: "),
+            "an error is an exit code and the reverse:\n{text}"
+        );
         for never in ["panicked", " @ 0x", files::SECRET, "os error 0"] {
             assert!(!text.contains(never) && !seen.stdout.contains(never), "it says {never:?}:\n{text}");
         }

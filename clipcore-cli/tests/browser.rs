@@ -1,10 +1,10 @@
 //! A clip plays in a real browser: Chromium shows the frames that were asked for, from the first to the last.
 #![allow(clippy::unwrap_used)] // a test
 
-#[path = "../../clipcore/tests/support/mod.rs"]
-mod support;
 #[path = "browser/server.rs"]
 mod server;
+#[path = "../../clipcore/tests/support/mod.rs"]
+mod support;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

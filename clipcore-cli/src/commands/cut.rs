@@ -102,9 +102,12 @@ fn recording(args: &CutArgs) -> Result<PathBuf> {
     let all = args.dir.join("recordings");
     let stream = match &args.stream {
         Some(stream) if !all.join(stream.as_str()).is_dir() => {
-            return Err(Error::new(ErrorKind::NotFound, format!("no stream {:?} is recorded there", stream.as_str()))
-                .with_context("path", all.display())
-                .with_hint(format!("recorded are: {}", names(&all)?.join(", "))));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("no stream {:?} is recorded there", stream.as_str()),
+            )
+            .with_context("path", all.display())
+            .with_hint(format!("recorded are: {}", names(&all)?.join(", "))));
         }
         Some(stream) => stream.to_string(),
         None => only(&all, "stream", "--stream")?,

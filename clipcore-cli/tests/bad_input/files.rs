@@ -112,9 +112,8 @@ fn earlier_runs(dir: &Path) {
 
 /// Playlists and scripts that would have clipcore open what it must not.
 pub(crate) fn playlists(dir: &Path, port: u16) {
-    let playlist = |target: &str| {
-        format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{target}\n#EXT-X-ENDLIST\n")
-    };
+    let playlist =
+        |target: &str| format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{target}\n#EXT-X-ENDLIST\n");
     fs::write(dir.join("passwd.m3u8"), playlist("file:///etc/passwd")).unwrap();
     fs::write(dir.join("call.m3u8"), playlist(&format!("http://127.0.0.1:{port}/x.ts"))).unwrap();
     fs::write(dir.join("script.mp4"), "ffconcat version 1.0\nfile /etc/passwd\n").unwrap();

@@ -82,7 +82,11 @@ impl Shared {
         }
     }
 
-    fn clip(&self, out: &mut TcpStream, range: Option<(Option<usize>, Option<usize>)>) -> std::io::Result<()> {
+    fn clip(
+        &self,
+        out: &mut TcpStream,
+        range: Option<(Option<usize>, Option<usize>)>,
+    ) -> std::io::Result<()> {
         let len = self.clip.len();
         let Some((from, to)) = range else {
             return send(out, "200 OK", "video/mp4", "Accept-Ranges: bytes\r\n", &self.clip);
@@ -92,7 +96,8 @@ impl Shared {
             // The last `to` bytes.
             (None, to) => (len - to.unwrap_or(0).min(len), len),
         };
-        let range = format!("Accept-Ranges: bytes\r\nContent-Range: bytes {from}-{}/{len}\r\n", end.max(1) - 1);
+        let range =
+            format!("Accept-Ranges: bytes\r\nContent-Range: bytes {from}-{}/{len}\r\n", end.max(1) - 1);
         send(out, "206 Partial Content", "video/mp4", &range, &self.clip[from..end.max(from)])
     }
 }

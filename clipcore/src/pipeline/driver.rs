@@ -65,6 +65,8 @@ pub(super) struct Running {
     pub(super) decided: Option<Timestamp>,
     /// The end of the input is in the log.
     pub(super) ended: bool,
+    /// It was there before this run.
+    pub(super) was_ended: bool,
     /// Set once sources were asked to end: when they will be ended.
     pub(super) deadline: Option<Pin<Box<Sleep>>>,
     /// Sources that failed, with whether they drive the clock.

@@ -188,6 +188,7 @@ async fn drive(parts: StreamParts, place: Place) -> StreamSummary {
     driven.catch_unwind().await.unwrap_or_else(|panic| StreamSummary {
         stream,
         ended: false,
+        was_ended: false,
         stats: counters.snapshot(),
         error: Some(panicked("the stream's driver", &*panic)),
         delivery_error: None,
@@ -259,6 +260,7 @@ impl Driver {
         StreamSummary {
             stream: self.stream,
             ended: self.state.ended,
+            was_ended: self.state.was_ended,
             stats: self.counters.snapshot(),
             error,
             delivery_error: self.state.delivery_error,
@@ -270,6 +272,7 @@ impl Driver {
         self.recover().await.map_err(|error| error.with_context("stream", &self.stream))?;
         self.state.recovered = true;
         if self.state.ended {
+            self.state.was_ended = true;
             let text = "the log says that this stream has ended; nothing is added to it";
             self.notice(text.to_owned(), None);
             return Ok(());

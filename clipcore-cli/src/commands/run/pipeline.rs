@@ -56,6 +56,13 @@ impl Outcome {
                     ready.len(),
                     self.out.join("clips").display(),
                 ));
+                if stream.was_ended {
+                    output::note(&format!(
+                        "{} was done already; to run it anew, choose another --out (or delete {})",
+                        stream.stream,
+                        self.out.display(),
+                    ));
+                }
             }
         }
         if self.interrupted {
@@ -93,7 +100,8 @@ pub(crate) fn run_streams(
     }
     if let Some(chat) = chat {
         std::fs::File::open(chat).map_err(|e| {
-            Error::io(e, chat).with_hint("--chat names a file of events as JSON lines; leave it out to run without")
+            Error::io(e, chat)
+                .with_hint("--chat names a file of events as JSON lines; leave it out to run without")
         })?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -25,6 +25,8 @@ const POLL: Duration = Duration::from_millis(200);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// Without an IDR for this long, pictures that ffmpeg calls keyframes are taken for places where decoding can begin.
 const IDR_PATIENCE_US: i64 = 12_000_000;
+/// A sample that comes this much sooner than its turn was in store, so that taking it later loses nothing.
+const IN_STORE_US: i64 = 2_000_000;
 
 pub(super) struct Ingest {
     input: Input,
@@ -48,7 +50,10 @@ pub(super) struct Ingest {
     outage_us: i64,
     /// Whether the recording was there before this run, and its session could be continued.
     resumed: bool,
-    recorder_failed: bool,
+    /// Where the latest sample lies on the timeline.
+    reached_us: Option<i64>,
+    /// From when on nothing could be recorded.
+    lost_since: Option<Timestamp>,
 }
 
 /// How a connection ended.
@@ -68,6 +73,8 @@ struct Connection {
     first: bool,
     epoch: Option<u32>,
     offset_us: i64,
+    /// Stream time and arrival of the epoch's first sample here.
+    begun_us: Option<(i64, i64)>,
     last_idr_us: Option<i64>,
     /// Steps of a single tick in a row: ffmpeg bends timestamps that went back.
     bent: u32,
@@ -106,13 +113,15 @@ impl Ingest {
             last_arrival: None,
             outage_us: 0,
             resumed: false,
-            recorder_failed: false,
+            reached_us: None,
+            lost_since: None,
         };
         let recording = ingest.recorder.recording();
         if let (Some(info), Some(span)) = (recording.newest_info(), recording.span()) {
             ingest.resumed = true;
             if ingest.input.is_live() {
                 ingest.timeline = Timeline::resume(info.epoch, info.offset_us, span.end);
+                ingest.reached_us = Some(span.end.as_micros());
                 // How long the outage lasted follows from civil time, where that was known.
                 let now = ingest.time.wall().as_unix_micros();
                 let outage =
@@ -129,7 +138,7 @@ impl Ingest {
         }
         let outcome = self.connect_until_over();
         let finished = self.recorder.finish();
-        outcome.and(finished)
+        outcome.and(self.recorded(finished))
     }
 
     fn connect_until_over(&mut self) -> Result<()> {
@@ -153,7 +162,8 @@ impl Ingest {
             if received {
                 (backoff, lost_since) = (BACKOFF.0, None);
             }
-            self.recorder.finish()?;
+            let finished = self.recorder.finish();
+            self.recorded(finished)?;
             let now = self.time.elapsed();
             let since = *lost_since.get_or_insert(now);
             if !self.config.give_up.is_zero() && now.saturating_sub(since) >= self.config.give_up {
@@ -186,13 +196,8 @@ impl Ingest {
     }
 
     fn connection(&mut self, received: &mut bool) -> Result<Ended> {
-        let process = Process::start(
-            &self.ffmpeg,
-            &self.input,
-            self.config.stall,
-            self.remedy,
-            self.stdin.as_ref(),
-        )?;
+        let process =
+            Process::start(&self.ffmpeg, &self.input, self.config.stall, self.remedy, self.stdin.as_ref())?;
         let mut reader = FragmentReader::new();
         let mut connection: Option<Connection> = None;
         let mut last_byte = self.time.elapsed();
@@ -258,11 +263,12 @@ impl Ingest {
                 "the input has neither sound nor pictures that can be read",
             )
             .with_context("input", self.input.display_name())),
-            Ok(()) if self.input.ends() && self.samples == 1 => {
-                Err(Error::new(ErrorKind::Unsupported, "the input is a single picture: there is nothing to clip")
-                    .with_context("input", self.input.display_name())
-                    .with_hint("name a recording of a stream, or the stream itself"))
-            }
+            Ok(()) if self.input.ends() && self.samples == 1 => Err(Error::new(
+                ErrorKind::Unsupported,
+                "the input is a single picture: there is nothing to clip",
+            )
+            .with_context("input", self.input.display_name())
+            .with_hint("name a recording of a stream, or the stream itself")),
             Ok(()) if self.input.ends() => Ok(Ended::Done),
             // An exit code of 0 still means "lost" for what has no end of its own.
             Ok(()) => Ok(Ended::Lost("the server ended it".to_owned())),
@@ -316,13 +322,19 @@ impl Ingest {
         let pts_us = track.micros(sample.dts);
         let mapped = self.timeline.map(pts_us, connection.first, passed);
         let at_us = pts_us.saturating_add(mapped.offset_us);
+        let arrival_us = arrival.as_micros() as i64;
+        if connection.first && live {
+            self.tell_gap(at_us, mapped.begins.is_some());
+        }
+        self.reached_us = self.reached_us.max(Some(at_us));
         if let Some((at, mut epoch)) = mapped.begins {
             self.wall.reset();
-            self.wall.observe(at_us, arrival.as_micros() as i64);
+            self.wall.observe(at_us, arrival_us);
+            connection.begun_us = None;
             epoch.wall = self.wall_at(at);
             self.tap_push(TapItem::Epoch { at, epoch });
         } else if live {
-            self.wall.observe(at_us, arrival.as_micros() as i64);
+            self.wall.observe(at_us, arrival_us);
         }
         if connection.epoch != Some(mapped.epoch) || connection.first {
             if connection.epoch.is_none_or(|e| mapped.epoch > e) || connection.first {
@@ -342,23 +354,47 @@ impl Ingest {
         sample.pts = sample.pts.saturating_add(shift);
         let at = Timestamp::from_micros(at_us);
         let wall = self.wall_at(at);
-        self.tap_push(TapItem::Sample { sample: sample.clone(), at, wall });
-        match self.recorder.push(sample) {
-            Ok(()) => {
-                if std::mem::take(&mut self.recorder_failed) {
-                    self.notice("recording again".to_owned());
-                }
-                Ok(())
-            }
-            // The stream is still listened to, and recording resumes when there is room again.
-            Err(error) if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Io) => {
-                if !std::mem::replace(&mut self.recorder_failed, true) {
-                    self.notice(format!("part of the recording is lost: {error}"));
-                }
-                Ok(())
-            }
-            Err(error) => Err(error),
+        let shown = TapItem::Sample { sample: sample.clone(), at, wall };
+        // A playlist of the past comes as fast as it is read: detectors need not miss any of it.
+        if connection.in_store(at_us, arrival_us) {
+            self.tap.push_waiting(shown);
+        } else {
+            self.tap_push(shown);
         }
+        let pushed = self.recorder.push(sample);
+        self.recorded(pushed)
+    }
+
+    /// The stream is still listened to where it cannot be recorded, and recording resumes when there is room again.
+    fn recorded(&mut self, outcome: Result<()>) -> Result<()> {
+        let lost_since = self.recorder.lost_since();
+        match (self.lost_since, lost_since, &outcome) {
+            (None, Some(at), Err(error)) => {
+                self.notice(format!("nothing is recorded from {:.1} s on: {error}", at.as_secs_f64()));
+            }
+            (Some(lost), None, _) => {
+                let reached = Timestamp::from_micros(self.reached_us.unwrap_or_default());
+                self.notice(format!(
+                    "recording again; what came between {:.1} s and {:.1} s is lost",
+                    lost.as_secs_f64(),
+                    reached.as_secs_f64()
+                ));
+            }
+            _ => {}
+        }
+        self.lost_since = lost_since;
+        match outcome {
+            Err(error) if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Io) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Says how much of the stream was missed between connections.
+    fn tell_gap(&self, at_us: i64, anew: bool) {
+        let Some(reached) = self.reached_us else { return };
+        let gap = at_us.saturating_sub(reached).max(0) as f64 / 1e6;
+        let anew = if anew { "; the publisher's timestamps began anew" } else { "" };
+        self.notice(format!("connected again: {gap:.1} s are missing{anew}"));
     }
 
     fn begin_recording(&mut self, connection: &Connection, epoch: u32, offset_us: i64) -> Result<()> {
@@ -369,7 +405,8 @@ impl Ingest {
             return Ok(());
         }
         let wall_zero = self.wall_at(Timestamp::ZERO);
-        self.recorder.begin(&connection.tracks, epoch, offset_us, wall_zero)
+        let begun = self.recorder.begin(&connection.tracks, epoch, offset_us, wall_zero);
+        self.recorded(begun)
     }
 
     fn wall_at(&self, at: Timestamp) -> Option<WallTime> {
@@ -392,6 +429,7 @@ impl Connection {
             first: true,
             epoch: None,
             offset_us: 0,
+            begun_us: None,
             last_idr_us: None,
             bent: 0,
             last_dts: None,
@@ -407,6 +445,12 @@ impl Connection {
             sample.duration = *usual;
         }
         *usual = sample.duration;
+    }
+
+    /// Whether a sample comes sooner than in real time.
+    fn in_store(&mut self, at_us: i64, arrival_us: i64) -> bool {
+        let (at, arrival) = *self.begun_us.get_or_insert((at_us, arrival_us));
+        at_us.saturating_sub(at) > arrival_us.saturating_sub(arrival).saturating_add(IN_STORE_US)
     }
 
     fn note_bent(&mut self, track: &Track, sample: &Sample) {

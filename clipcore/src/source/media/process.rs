@@ -159,17 +159,26 @@ impl Process {
 }
 
 const NOT_MEDIA: &str = "the input is not media that ffmpeg understands";
-const NOT_MEDIA_HINT: &str = "name a recording (mp4, mkv, ts, flv, …) or a stream; ffprobe tells what a file holds";
+const NOT_MEDIA_HINT: &str =
+    "name a recording (mp4, mkv, ts, flv, …) or a stream; ffprobe tells what a file holds";
 
 /// What ffmpeg's words mean for a person.
 fn explain(said: &str) -> (ErrorKind, &'static str, Option<&'static str>) {
     let has = |text: &str| said.contains(text);
     if has("matches no streams") || has("does not contain any stream") || has("Output file is empty") {
-        return (ErrorKind::Unsupported, "the input has neither sound nor pictures that can be read", Some(NOT_MEDIA_HINT));
+        return (
+            ErrorKind::Unsupported,
+            "the input has neither sound nor pictures that can be read",
+            Some(NOT_MEDIA_HINT),
+        );
     }
     if has("not in allowed_segment_extensions") || has("not on whitelist 'file") || has("Unsafe file name") {
         let hint = "a playlist in a file may name only media files beside it; give the address of a playlist on a server instead of a copy";
-        return (ErrorKind::InvalidInput, "the file refers to something that it may not make clipcore open", Some(hint));
+        return (
+            ErrorKind::InvalidInput,
+            "the file refers to something that it may not make clipcore open",
+            Some(hint),
+        );
     }
     if has("misdetection possible") {
         return (ErrorKind::InvalidInput, NOT_MEDIA, Some(NOT_MEDIA_HINT));
@@ -192,7 +201,12 @@ fn explain(said: &str) -> (ErrorKind, &'static str, Option<&'static str>) {
             Some("check host and port, and that it is running"),
         );
     }
-    if has("404") || has("Stream not found") || has("NetStream.Play.StreamNotFound") || has("No such file") {
+    if has("404")
+        || has("Stream not found")
+        || has("No such stream")
+        || has("NetStream.Play.StreamNotFound")
+        || has("No such file")
+    {
         return (ErrorKind::NotFound, "there is no such stream or file", None);
     }
     if has("401") || has("403") || has("Unauthorized") || has("Forbidden") {
