@@ -1,7 +1,6 @@
 //! `clipcore demo`: a stream of its own making, through the whole path.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use clipcore::{CameraId, Consent, Error, StreamId};
@@ -27,9 +26,6 @@ pub struct DemoArgs {
     pub seed: u64,
 }
 
-/// The least time between moments in the demo.
-const REFRACTORY: Duration = Duration::from_secs(15);
-
 /// Runs the command.
 ///
 /// # Errors
@@ -46,8 +42,6 @@ pub fn run(args: &DemoArgs, global: &Global) -> anyhow::Result<Exit> {
     }
     let config =
         global.config(&Overrides { out: Some(out), consent: Some(Consent::ALL), ..Overrides::default() })?;
-    // The demo's moments follow each other more closely than those of real streams.
-    config.fusion.refractory.get_or_insert(REFRACTORY);
     let input = made.media.display().to_string();
     let plans = [StreamPlan { stream, cameras: vec![(CameraId::main(), input)] }];
     let outcome = run_streams(&config, &plans, Some(&made.chat), global.quiet)?;

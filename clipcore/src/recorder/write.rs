@@ -156,12 +156,12 @@ impl Recorder {
             return Ok(());
         }
         let slot = &mut session.last_dts[sample.track];
-        if let Some(last) = *slot {
-            if sample.dts <= last {
-                let shift = last + 1 - sample.dts;
-                sample.dts += shift;
-                sample.pts = sample.pts.max(sample.dts);
-            }
+        if let Some(last) = *slot
+            && sample.dts <= last
+        {
+            let shift = last + 1 - sample.dts;
+            sample.dts += shift;
+            sample.pts = sample.pts.max(sample.dts);
         }
         *slot = Some(sample.dts);
         let at_us = track.micros(sample.dts);

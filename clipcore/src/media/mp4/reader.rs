@@ -284,10 +284,10 @@ fn read_moov(moov: &[u8]) -> Result<Vec<TrackState>> {
     let mut tracks = Vec::new();
     let mut boxes = BoxReader::new(moov);
     while let Some((kind, trak)) = boxes.next_box()? {
-        if &kind == b"trak" {
-            if let Some(track) = read_trak(trak)? {
-                tracks.push(track);
-            }
+        if &kind == b"trak"
+            && let Some(track) = read_trak(trak)?
+        {
+            tracks.push(track);
         }
     }
     if let Some(mut mvex) = BoxReader::new(moov).find(b"mvex")? {

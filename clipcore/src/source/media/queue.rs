@@ -55,11 +55,11 @@ impl<T: Queued> BoundedQueue<T> {
     /// Adds an item; where there is no room, the oldest that may be dropped makes some.
     pub(super) fn push_dropping(&self, item: T) {
         let mut state = self.lock();
-        if state.items.len() >= self.capacity {
-            if let Some(oldest) = state.items.iter().position(Queued::may_drop) {
-                state.items.remove(oldest);
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+        if state.items.len() >= self.capacity
+            && let Some(oldest) = state.items.iter().position(Queued::may_drop)
+        {
+            state.items.remove(oldest);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         state.items.push_back(item);
         drop(state);
