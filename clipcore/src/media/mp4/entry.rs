@@ -38,7 +38,14 @@ pub(super) fn describe(kind: TrackKind, timescale: u32, stsd: &[u8]) -> Result<T
         }
         TrackKind::Audio => {
             let mut fields = BoxReader::new(entry.take(AUDIO_FIELDS)?);
-            fields.take(16)?;
+            fields.take(8)?;
+            // QuickTime's later versions have more fields.
+            match fields.u16()? {
+                1 => drop(entry.take(16)?),
+                2 => drop(entry.take(36)?),
+                _ => {}
+            }
+            fields.take(6)?;
             track.channels = fields.u16()?;
             fields.take(6)?;
             track.sample_rate = fields.u32()? >> 16;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::process::{ChildStdin, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler};
@@ -13,10 +14,13 @@ use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDe
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration as Ticks, Timestamp as PacketTime};
 
-use super::queue::{BoundedQueue, Popped};
+use super::queue::{BoundedQueue, Popped, Queued};
 use crate::event::media::{Audio16k, AudioWindow};
 use crate::media::ffmpeg::{Ffmpeg, Running};
-use crate::media::mp4::{Fragment, FragmentSample, aac_config, aac_object_type, fragment, init_segment};
+use crate::media::mp4::{
+    Fragment, FragmentReader, FragmentSample, Read as Found, aac_config, aac_object_type, fragment,
+    init_segment,
+};
 use crate::media::{Sample, Track};
 use crate::{Error, ErrorKind, Result, Timestamp};
 
@@ -61,7 +65,7 @@ impl PcmDecoder {
                 }
             }
             Self::Child(child) => {
-                child.feed(sample, at)?;
+                child.feed(sample)?;
                 Ok(child.take())
             }
         }
@@ -95,22 +99,23 @@ fn interleave(decoded: &GenericAudioBufferRef<'_>, buffer: &mut Vec<f32>) -> Opt
     Some(AudioWindow { rate, channels, samples: Arc::from(&buffer[..]) })
 }
 
-/// A child ffmpeg that turns any codec into PCM. Its pipe carries no timestamps; since a decoder gives out exactly what
-/// its packets hold, instants are counted from the first packet, anew after every gap.
+/// A child ffmpeg that turns any codec into PCM. Its windows carry the decoder's own instants, which know about what it
+/// leaves out at the start (Opus pre-skip) and about gaps.
 pub(super) struct ChildDecoder {
     stdin: Option<ChildStdin>,
-    pcm: Arc<BoundedQueue<Vec<f32>>>,
-    track: Track,
+    pcm: Arc<BoundedQueue<Pcm>>,
     sequence: u32,
-    next: Option<Timestamp>,
-    /// Samples per channel given out since `next` was set.
     running: Running,
 }
 
+/// A decoded block and its instant.
+struct Pcm(Timestamp, AudioWindow);
+
+impl Queued for Pcm {}
+
 const CHILD_CHANNELS: u16 = 2;
-/// Blocks of PCM that may wait; about a minute.
+/// Blocks of PCM that may wait; about 20 s.
 const PCM_BLOCKS: usize = 1024;
-const PCM_BLOCK: usize = 4096;
 
 impl ChildDecoder {
     fn new(ffmpeg: &Ffmpeg, track: &Track) -> Result<Self> {
@@ -118,6 +123,7 @@ impl ChildDecoder {
         let mut command = ffmpeg.command();
         command
             .args([
+                "-copyts",
                 "-probesize",
                 "32768",
                 "-analyzeduration",
@@ -129,7 +135,10 @@ impl ChildDecoder {
                 "-i",
                 "pipe:0",
             ])
-            .args(["-map", "0:a:0", "-ac", "2", "-ar", &rate, "-f", "f32le", "-flush_packets", "1", "pipe:1"])
+            .args(["-map", "0:a:0", "-ac", "2", "-ar", &rate, "-c:a", "pcm_f32le"])
+            .args(["-f", "mov", "-use_editlist", "0", "-avoid_negative_ts", "disabled"])
+            .args(["-movflags", "frag_every_frame+empty_moov+default_base_moof+frag_discont+skip_trailer"])
+            .args(["-flush_packets", "1", "pipe:1"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut running = ffmpeg.spawn(&mut command)?;
@@ -138,32 +147,18 @@ impl ChildDecoder {
             stdin.write_all(&init_segment(std::slice::from_ref(track)))?;
         }
         let pcm = Arc::new(BoundedQueue::new(PCM_BLOCKS));
-        if let Some(mut stdout) = running.child.stdout.take() {
-            let pcm = pcm.clone();
+        if let Some(stdout) = running.child.stdout.take() {
+            let (pcm, rate) = (pcm.clone(), track.sample_rate.max(8000));
             thread::Builder::new().name("pcm".into()).spawn(move || {
-                let mut bytes = vec![0; PCM_BLOCK * 4];
-                let mut filled = 0;
-                while let Ok(n) = stdout.read(&mut bytes[filled..]) {
-                    if n == 0 {
-                        break;
-                    }
-                    filled += n;
-                    let whole = filled / 8 * 8;
-                    let block =
-                        bytes[..whole].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-                    pcm.push_dropping(block.collect());
-                    bytes.copy_within(whole..filled, 0);
-                    filled -= whole;
-                }
+                drain(stdout, &pcm, rate);
                 pcm.close();
             })?;
         }
-        Ok(Self { stdin, pcm, track: track.clone(), sequence: 0, next: None, running })
+        Ok(Self { stdin, pcm, sequence: 0, running })
     }
 
-    fn feed(&mut self, sample: &Sample, at: Timestamp) -> Result<()> {
+    fn feed(&mut self, sample: &Sample) -> Result<()> {
         self.sequence += 1;
-        self.next.get_or_insert(at);
         let described = FragmentSample {
             size: sample.data.len() as u32,
             duration: sample.duration,
@@ -184,8 +179,8 @@ impl ChildDecoder {
 
     fn take(&mut self) -> Vec<(Timestamp, AudioWindow)> {
         let mut out = Vec::new();
-        while let Popped::Item(block) = self.pcm.pop(std::time::Duration::ZERO) {
-            out.extend(self.window(block));
+        while let Popped::Item(Pcm(at, window)) = self.pcm.pop(Duration::ZERO) {
+            out.push((at, window));
         }
         out
     }
@@ -193,20 +188,39 @@ impl ChildDecoder {
     fn finish(&mut self) -> Vec<(Timestamp, AudioWindow)> {
         self.stdin = None;
         let mut out = Vec::new();
+        while let Popped::Item(Pcm(at, window)) = self.pcm.pop(Duration::from_secs(5)) {
+            out.push((at, window));
+        }
+        out
+    }
+}
+
+fn drain(mut stdout: impl Read, pcm: &BoundedQueue<Pcm>, rate: u32) {
+    let mut reader = FragmentReader::new();
+    let mut scale: Option<Track> = None;
+    let mut bytes = vec![0; 1 << 16];
+    while let Ok(n) = stdout.read(&mut bytes) {
+        if n == 0 {
+            return;
+        }
+        reader.push(&bytes[..n]);
         loop {
-            match self.pcm.pop(std::time::Duration::from_secs(5)) {
-                Popped::Item(block) => out.extend(self.window(block)),
-                Popped::Empty | Popped::Closed => return out,
+            match reader.next() {
+                Ok(Some(Found::Init(tracks))) => scale = tracks.into_iter().next(),
+                Ok(Some(Found::Samples(samples))) => {
+                    for sample in samples {
+                        let Some(track) = &scale else { continue };
+                        let at = Timestamp::from_micros(track.micros(sample.pts));
+                        let floats = sample.data.chunks_exact(4);
+                        let samples = floats.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                        pcm.push_dropping(Pcm(at, AudioWindow { rate, channels: CHILD_CHANNELS, samples }));
+                    }
+                }
+                Ok(Some(Found::Uuid(..))) => {}
+                Ok(None) => break,
+                Err(_) => return,
             }
         }
-    }
-
-    fn window(&mut self, block: Vec<f32>) -> Option<(Timestamp, AudioWindow)> {
-        let at = self.next?;
-        let rate = self.track.sample_rate.max(8000);
-        let window = AudioWindow { rate, channels: CHILD_CHANNELS, samples: block.into() };
-        self.next = Some(window.end(at));
-        Some((at, window))
     }
 }
 
