@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ pub(super) enum PcmDecoder {
 }
 
 impl PcmDecoder {
-    pub(super) fn new(ffmpeg: &Ffmpeg, track: &Track) -> Result<Self> {
+    /// A live input is never waited for.
+    pub(super) fn new(ffmpeg: &Ffmpeg, track: &Track, live: bool) -> Result<Self> {
         if &track.fourcc == b"mp4a" && aac_object_type(&track.config) == Some(2) {
             if let Some(config) = aac_config(&track.config) {
                 let mut params = AudioCodecParameters::new();
@@ -47,7 +48,7 @@ impl PcmDecoder {
                 }
             }
         }
-        ChildDecoder::new(ffmpeg, track).map(Self::Child)
+        ChildDecoder::new(ffmpeg, track, live).map(Self::Child)
     }
 
     /// Decodes a packet. The window's instant is the packet's; a packet that does not decode is skipped and counted.
@@ -66,8 +67,18 @@ impl PcmDecoder {
             }
             Self::Child(child) => {
                 child.feed(sample)?;
+                child.fed = child.fed.max(Some(at));
+                child.decoded.get_or_insert(at);
                 Ok(child.take())
             }
+        }
+    }
+
+    /// The instant before which no window will come any more; `None` where that is the end of what was given.
+    pub(super) fn reached(&self) -> Option<Timestamp> {
+        match self {
+            Self::Aac { .. } => None,
+            Self::Child(child) => child.reached(),
         }
     }
 
@@ -105,8 +116,23 @@ pub(super) struct ChildDecoder {
     stdin: Option<ChildStdin>,
     pcm: Arc<BoundedQueue<Pcm>>,
     sequence: u32,
+    /// The child's time zero, in ticks of the track: ffmpeg loses what lies before zero.
+    base: Arc<OnceLock<i64>>,
+    live: bool,
+    /// The latest packet's instant, and the end of the latest window.
+    fed: Option<Timestamp>,
+    decoded: Option<Timestamp>,
+    /// It did not answer in time once: it is no longer waited for.
+    stuck: bool,
     running: Running,
 }
+
+/// How far packets may be ahead of what is decoded: more than any decoder's delay. Beyond it a file waits; a live
+/// input's clock goes on without the decoder after [`STUCK_US`].
+const AHEAD_US: i64 = 1_000_000;
+const STUCK_US: i64 = 3_000_000;
+/// How long a file waits for a decoder that does not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A decoded block and its instant.
 struct Pcm(Timestamp, AudioWindow);
@@ -118,7 +144,7 @@ const CHILD_CHANNELS: u16 = 2;
 const PCM_BLOCKS: usize = 1024;
 
 impl ChildDecoder {
-    fn new(ffmpeg: &Ffmpeg, track: &Track) -> Result<Self> {
+    fn new(ffmpeg: &Ffmpeg, track: &Track, live: bool) -> Result<Self> {
         let rate = track.sample_rate.max(8000).to_string();
         let mut command = ffmpeg.command();
         command
@@ -147,14 +173,26 @@ impl ChildDecoder {
             stdin.write_all(&init_segment(std::slice::from_ref(track)))?;
         }
         let pcm = Arc::new(BoundedQueue::new(PCM_BLOCKS));
+        let base = Arc::new(OnceLock::new());
         if let Some(stdout) = running.child.stdout.take() {
             let (pcm, rate) = (pcm.clone(), track.sample_rate.max(8000));
+            let (base, track) = (base.clone(), track.clone());
             thread::Builder::new().name("pcm".into()).spawn(move || {
-                drain(stdout, &pcm, rate);
+                drain(stdout, &pcm, rate, || track.micros(base.get().copied().unwrap_or(0)));
                 pcm.close();
             })?;
         }
-        Ok(Self { stdin, pcm, sequence: 0, running })
+        Ok(Self {
+            stdin,
+            pcm,
+            sequence: 0,
+            base,
+            live,
+            fed: None,
+            decoded: None,
+            stuck: false,
+            running,
+        })
     }
 
     fn feed(&mut self, sample: &Sample) -> Result<()> {
@@ -165,8 +203,9 @@ impl ChildDecoder {
             offset: 0,
             sync: true,
         };
+        let dts = sample.dts - *self.base.get_or_init(|| sample.dts);
         let mut bytes =
-            fragment(self.sequence, &[Fragment { track: 0, dts: sample.dts, samples: vec![described] }]);
+            fragment(self.sequence, &[Fragment { track: 0, dts, samples: vec![described] }]);
         bytes.extend_from_slice(&sample.data);
         let stdin =
             self.stdin.as_mut().ok_or_else(|| Error::new(ErrorKind::Media, "the sound decoder has ended"))?;
@@ -179,23 +218,44 @@ impl ChildDecoder {
 
     fn take(&mut self) -> Vec<(Timestamp, AudioWindow)> {
         let mut out = Vec::new();
-        while let Popped::Item(Pcm(at, window)) = self.pcm.pop(Duration::ZERO) {
-            out.push((at, window));
+        loop {
+            let wait = !self.live && !self.stuck && self.behind_us() > AHEAD_US;
+            match self.pcm.pop(if wait { PATIENCE } else { Duration::ZERO }) {
+                Popped::Item(Pcm(at, window)) => {
+                    self.decoded = self.decoded.max(Some(window.end(at)));
+                    out.push((at, window));
+                }
+                Popped::Empty | Popped::Closed => {
+                    self.stuck |= wait;
+                    return out;
+                }
+            }
         }
-        out
+    }
+
+    fn behind_us(&self) -> i64 {
+        match (self.fed, self.decoded) {
+            (Some(fed), Some(decoded)) => fed.micros_since(decoded),
+            _ => 0,
+        }
+    }
+
+    fn reached(&self) -> Option<Timestamp> {
+        let stuck = self.stuck || (self.live && self.behind_us() > STUCK_US);
+        self.decoded.filter(|_| !stuck)
     }
 
     fn finish(&mut self) -> Vec<(Timestamp, AudioWindow)> {
         self.stdin = None;
         let mut out = Vec::new();
-        while let Popped::Item(Pcm(at, window)) = self.pcm.pop(Duration::from_secs(5)) {
+        while let Popped::Item(Pcm(at, window)) = self.pcm.pop(PATIENCE) {
             out.push((at, window));
         }
         out
     }
 }
 
-fn drain(mut stdout: impl Read, pcm: &BoundedQueue<Pcm>, rate: u32) {
+fn drain(mut stdout: impl Read, pcm: &BoundedQueue<Pcm>, rate: u32, base_us: impl Fn() -> i64) {
     let mut reader = FragmentReader::new();
     let mut scale: Option<Track> = None;
     let mut bytes = vec![0; 1 << 16];
@@ -210,7 +270,7 @@ fn drain(mut stdout: impl Read, pcm: &BoundedQueue<Pcm>, rate: u32) {
                 Ok(Some(Found::Samples(samples))) => {
                     for sample in samples {
                         let Some(track) = &scale else { continue };
-                        let at = Timestamp::from_micros(track.micros(sample.pts));
+                        let at = Timestamp::from_micros(track.micros(sample.pts) + base_us());
                         let floats = sample.data.chunks_exact(4);
                         let samples = floats.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
                         pcm.push_dropping(Pcm(at, AudioWindow { rate, channels: CHILD_CHANNELS, samples }));

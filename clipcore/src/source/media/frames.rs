@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ pub(super) struct FrameTap {
     expected: VecDeque<Timestamp>,
     /// No later frame lies before this.
     next: Option<Timestamp>,
+    /// The child's time zero, in ticks of the track: ffmpeg loses what lies before zero.
+    base: Arc<OnceLock<i64>>,
     /// The latest instant fed.
     fed: Option<Timestamp>,
     sequence: u32,
@@ -124,15 +126,16 @@ impl FrameTap {
         let mut running = ffmpeg.spawn(&mut command)?;
         let to_child = Arc::new(BoundedQueue::new(WAITING));
         let frames = Arc::new(BoundedQueue::new(FRAMES));
+        let base = Arc::new(OnceLock::new());
         if let Some(mut stdin) = running.child.stdin.take() {
             stdin.write_all(&init_segment(std::slice::from_ref(&without_reordering(track, config))))?;
             let queue = to_child.clone();
             thread::Builder::new().name("frames-in".into()).spawn(move || feed(stdin, &queue))?;
         }
         if let Some(stdout) = running.child.stdout.take() {
-            let frames = frames.clone();
+            let (frames, base, track) = (frames.clone(), base.clone(), track.clone());
             thread::Builder::new().name("frames-out".into()).spawn(move || {
-                drain(stdout, &frames, live);
+                drain(stdout, &frames, live, || track.micros(base.get().copied().unwrap_or(0)));
                 frames.close();
             })?;
         }
@@ -143,6 +146,7 @@ impl FrameTap {
             interval_us: config.fps.map(|fps| (0.999e6 / fps) as i64),
             expected: VecDeque::new(),
             next: None,
+            base,
             fed: None,
             sequence: 0,
             _running: running,
@@ -162,8 +166,8 @@ impl FrameTap {
             offset: i32::try_from(sample.pts.saturating_sub(sample.dts)).unwrap_or(0),
             sync: sample.sync,
         };
-        let mut bytes =
-            fragment(self.sequence, &[Fragment { track: 0, dts: sample.dts, samples: vec![described] }]);
+        let dts = sample.dts - *self.base.get_or_init(|| sample.dts);
+        let mut bytes = fragment(self.sequence, &[Fragment { track: 0, dts, samples: vec![described] }]);
         bytes.extend_from_slice(&sample.data);
         self.fed = self.fed.max(Some(at));
         self.next.get_or_insert(at);
@@ -266,7 +270,7 @@ fn feed(mut stdin: ChildStdin, queue: &BoundedQueue<Bytes>) {
     }
 }
 
-fn drain(mut stdout: impl Read, frames: &BoundedQueue<Frame>, live: bool) {
+fn drain(mut stdout: impl Read, frames: &BoundedQueue<Frame>, live: bool, base_us: impl Fn() -> i64) {
     let mut reader = FragmentReader::new();
     let mut tracks: Vec<Track> = Vec::new();
     let mut bytes = vec![0; 1 << 16];
@@ -281,7 +285,7 @@ fn drain(mut stdout: impl Read, frames: &BoundedQueue<Frame>, live: bool) {
                 Ok(Some(Found::Samples(samples))) => {
                     for sample in samples {
                         let Some(track) = tracks.get(sample.track) else { continue };
-                        let at = Timestamp::from_micros(track.micros(sample.pts));
+                        let at = Timestamp::from_micros(track.micros(sample.pts) + base_us());
                         if sample.data.len() as u64 == u64::from(track.width) * u64::from(track.height) * 3 {
                             let frame = VideoFrame {
                                 width: track.width,

@@ -123,7 +123,7 @@ impl Tap {
         (self.state.audio_end, self.state.video_end) = (None, None);
         let sound = tracks.iter().find(|t| t.kind == crate::media::TrackKind::Audio);
         if let Some(track) = sound.filter(|_| self.wants(AudioWindow::KIND) || self.wants(Audio16k::KIND)) {
-            match PcmDecoder::new(&self.ffmpeg, track) {
+            match PcmDecoder::new(&self.ffmpeg, track, self.live) {
                 Ok(decoder) => self.state.decoder = Some(decoder),
                 Err(error) => self.notice(format!("sound is recorded but not listened to: {error}"))?,
             }
@@ -161,6 +161,7 @@ impl Tap {
                         }
                     }
                 }
+                let end = self.state.decoder.as_ref().and_then(PcmDecoder::reached).unwrap_or(end);
                 self.state.audio_end = self.state.audio_end.max(Some(end));
             }
             crate::media::TrackKind::Video => {
