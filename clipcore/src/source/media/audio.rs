@@ -34,18 +34,16 @@ pub(super) enum PcmDecoder {
 impl PcmDecoder {
     /// A live input is never waited for.
     pub(super) fn new(ffmpeg: &Ffmpeg, track: &Track, live: bool) -> Result<Self> {
-        if &track.fourcc == b"mp4a" && aac_object_type(&track.config) == Some(2) {
-            if let Some(config) = aac_config(&track.config) {
-                let mut params = AudioCodecParameters::new();
-                params
-                    .for_codec(CODEC_ID_AAC)
-                    .with_sample_rate(track.sample_rate)
-                    .with_extra_data(config.into());
-                let decoder = symphonia::default::get_codecs()
-                    .make_audio_decoder(&params, &AudioDecoderOptions::default());
-                if let Ok(decoder) = decoder {
-                    return Ok(Self::Aac { decoder, buffer: Vec::new(), errors: 0 });
-                }
+        if &track.fourcc == b"mp4a"
+            && aac_object_type(&track.config) == Some(2)
+            && let Some(config) = aac_config(&track.config)
+        {
+            let mut params = AudioCodecParameters::new();
+            params.for_codec(CODEC_ID_AAC).with_sample_rate(track.sample_rate).with_extra_data(config.into());
+            let decoder =
+                symphonia::default::get_codecs().make_audio_decoder(&params, &AudioDecoderOptions::default());
+            if let Ok(decoder) = decoder {
+                return Ok(Self::Aac { decoder, buffer: Vec::new(), errors: 0 });
             }
         }
         ChildDecoder::new(ffmpeg, track, live).map(Self::Child)
