@@ -1,5 +1,5 @@
 //! The program as a person runs it: started, watched through what it writes, interrupted, killed.
-#![allow(dead_code, unreachable_pub)] // every test binary uses its own part
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)] // every test binary uses its own part
 
 use std::fs;
 use std::io::Read;
