@@ -276,7 +276,8 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// The input has ended: gives what is left, stream by stream in the order of their ids.
+    /// The input has ended: gives what is left, stream by stream in the order of their ids. A log that does not
+    /// hold the end of its stream, since the run was interrupted, leaves open what that run left open.
     ///
     /// # Errors
     /// Where an engine cannot be made.
@@ -287,10 +288,10 @@ impl<'a> Replay<'a> {
                 Lane::Waiting(waiting) => {
                     let mut engine = Box::new((self.make)(&stream)?);
                     in_order(&mut engine, waiting, &mut self.report, out);
+                    engine.finish();
                     engine
                 }
             };
-            engine.finish();
             drain(&mut engine, out);
             self.report.streams.insert(stream, engine.stats());
         }

@@ -162,8 +162,9 @@ impl Ingest {
             if received {
                 (backoff, lost_since) = (BACKOFF.0, None);
             }
-            let finished = self.recorder.finish();
-            self.recorded(finished)?;
+            // It may go on: clips that wait for the rest wait a while longer.
+            let flushed = self.recorder.end_file();
+            self.recorded(flushed)?;
             let now = self.time.elapsed();
             let since = *lost_since.get_or_insert(now);
             if !self.config.give_up.is_zero() && now.saturating_sub(since) >= self.config.give_up {
