@@ -196,10 +196,16 @@ pub fn file(out: &Path, clip: &Value) -> PathBuf {
 
 /// Replays the log and holds the moments against those of the live run, byte for byte.
 pub fn assert_replays(out: &Path) {
+    assert_replays_with(out, &[]);
+}
+
+/// The same for a run with these settings over [`SETTINGS`].
+pub fn assert_replays_with(out: &Path, set: &[(&str, &str)]) {
     let replay = Command::new(env!("CARGO_BIN_EXE_clipcore"))
         .args(["replay", "--consent", "chat_text"])
         .arg(out)
         .envs(SETTINGS)
+        .envs(set.iter().copied())
         .output()
         .expect("clipcore starts");
     assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
