@@ -200,7 +200,8 @@ impl FragmentReader {
             _ => tfdt.u64()? as i64,
         };
         let scale = i64::from(self.tracks[track].track.timescale);
-        let mut run = Run { track, defaults, base, dts, cursor: base, latest: scale.saturating_mul(MAX_SECS) };
+        let mut run =
+            Run { track, defaults, base, dts, cursor: base, latest: scale.saturating_mul(MAX_SECS) };
         let mut boxes = traf;
         while let Some((kind, trun)) = boxes.next_box()? {
             if &kind == b"trun" {
