@@ -145,20 +145,9 @@ impl ChildDecoder {
     fn new(ffmpeg: &Ffmpeg, track: &Track, live: bool) -> Result<Self> {
         let rate = track.sample_rate.max(8000).to_string();
         let mut command = ffmpeg.command();
+        // `-fflags nobuffer` would lose the packets that were looked at to find out what they are.
         command
-            .args([
-                "-copyts",
-                "-probesize",
-                "32768",
-                "-analyzeduration",
-                "0",
-                "-fflags",
-                "nobuffer",
-                "-f",
-                "mp4",
-                "-i",
-                "pipe:0",
-            ])
+            .args(["-copyts", "-probesize", "32768", "-analyzeduration", "0", "-f", "mp4", "-i", "pipe:0"])
             .args(["-map", "0:a:0", "-ac", "2", "-ar", &rate, "-c:a", "pcm_f32le"])
             .args(["-f", "mov", "-use_editlist", "0", "-avoid_negative_ts", "disabled"])
             .args(["-movflags", "frag_every_frame+empty_moov+default_base_moof+frag_discont+skip_trailer"])
@@ -328,7 +317,7 @@ impl To16k {
                     };
                     let input = InterleavedSlice::new(block, 1, chunk).map_err(|e| bug(e.to_string()))?;
                     let resampled = resampler.process(&input, None).map_err(|e| bug(e.to_string()))?;
-                    let delay = resampler.output_delay() as i64 * 1_000_000 / i64::from(Audio16k::RATE);
+                    let delay = delay_us(resampler);
                     (at.offset_micros(-delay), Audio16k { samples: resampled.take_data().into() })
                 }
             });
@@ -339,8 +328,18 @@ impl To16k {
         Ok(out)
     }
 
+    /// The instant of the next block; `None` before the first window.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        (self.rate > 0).then(|| self.instant(0).offset_micros(-self.resampler.as_ref().map_or(0, delay_us)))
+    }
+
     fn instant(&self, ahead: u64) -> Timestamp {
         let samples = i128::from(self.taken + ahead);
         self.base.offset_micros((samples * 1_000_000 / i128::from(self.rate.max(1))) as i64)
     }
+}
+
+/// How much later than its input a resampler's output lies.
+fn delay_us(resampler: &Fft<f32>) -> i64 {
+    resampler.output_delay() as i64 * 1_000_000 / i64::from(Audio16k::RATE)
 }

@@ -94,19 +94,9 @@ impl FrameTap {
                 format!("select='isnan(prev_selected_t)+gte(t-prev_selected_t\\,{})',{scale}", 0.999 / fps)
             }
         };
+        // `-fflags nobuffer` would lose the packets that were looked at to find out what they are.
         command
-            .args([
-                "-probesize",
-                "32",
-                "-analyzeduration",
-                "0",
-                "-fflags",
-                "nobuffer",
-                "-f",
-                "mp4",
-                "-i",
-                "pipe:0",
-            ])
+            .args(["-probesize", "32", "-analyzeduration", "0", "-f", "mp4", "-i", "pipe:0"])
             .args([
                 "-map",
                 "0:v:0",

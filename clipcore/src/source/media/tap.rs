@@ -162,6 +162,8 @@ impl Tap {
                     }
                 }
                 let end = self.state.decoder.as_ref().and_then(PcmDecoder::reached).unwrap_or(end);
+                // Resampling holds a little back.
+                let end = self.state.to_16k.as_ref().and_then(To16k::next).map_or(end, |next| next.min(end));
                 self.state.audio_end = self.state.audio_end.max(Some(end));
             }
             crate::media::TrackKind::Video => {
