@@ -1,5 +1,6 @@
 //! `kill -9` of the program at random instants: nothing recorded is lost, nothing broken is ever visible, nothing
 //! is done twice. `CLIPCORE_TEST_ROUNDS` says how often, `CLIPCORE_TEST_SEED` at which instants.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 #[path = "../../clipcore/tests/support/mod.rs"]
 mod support;

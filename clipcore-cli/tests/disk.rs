@@ -1,5 +1,6 @@
 //! A full disk: the run goes on and says what is lost, no broken file is visible, and all is well again when there is
 //! room.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 #[path = "../../clipcore/tests/support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! Live inputs, driven through the program as a person runs it: real servers, real failures.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 #[path = "../../clipcore/tests/support/mod.rs"]
 mod support;
