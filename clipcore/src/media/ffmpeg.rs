@@ -74,12 +74,26 @@ impl Ffmpeg {
     /// # Errors
     /// `Unsupported` where the program cannot be run.
     pub fn spawn(&self, command: &mut Command) -> Result<Running> {
+        self.spawn_heard(command, |_| false)
+    }
+
+    /// As [`spawn`](Self::spawn); lines for which `heard` says `true` are no messages but were meant for it.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub(crate) fn spawn_heard(
+        &self,
+        command: &mut Command,
+        heard: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> Result<Running> {
         let mut child = command.stderr(Stdio::piped()).spawn().map_err(|e| self.missing(e))?;
         let messages = Messages::default();
         if let Some(stderr) = child.stderr.take() {
             let messages = messages.clone();
             // A child whose messages nobody reads stops when the pipe is full.
-            thread::Builder::new().name("ffmpeg-messages".into()).spawn(move || messages.drain(stderr))?;
+            thread::Builder::new()
+                .name("ffmpeg-messages".into())
+                .spawn(move || messages.drain(stderr, heard))?;
         }
         Ok(Running { child, messages })
     }
@@ -99,7 +113,7 @@ pub struct Messages {
 }
 
 impl Messages {
-    fn drain(&self, stderr: impl Read) {
+    fn drain(&self, stderr: impl Read, mut heard: impl FnMut(&str) -> bool) {
         let mut reader = BufReader::new(stderr);
         let mut line = Vec::new();
         loop {
@@ -109,7 +123,7 @@ impl Messages {
                 Ok(_) => {}
             }
             let text = String::from_utf8_lossy(&line).trim().to_owned();
-            if text.is_empty() {
+            if text.is_empty() || heard(&text) {
                 continue;
             }
             let mut lines = self.lock();

@@ -181,12 +181,13 @@ impl Sps {
     }
 }
 
-/// The same set without its VUI. A decoder then assumes nothing about reordering, so pictures that stand alone come out
-/// at once instead of waiting for successors that a keyframe tap never feeds.
+/// The same set with a VUI (Annex E) that says one thing only: pictures are shown in the order in which they are coded. A
+/// decoder then gives out pictures that stand alone at once, instead of waiting for successors that a keyframe tap never
+/// feeds; without any VUI it would guess, and wait.
 ///
 /// # Errors
 /// As [`Sps::parse`].
-pub fn sps_without_vui(unit: &[u8]) -> Result<Vec<u8>> {
+pub fn sps_without_reordering(unit: &[u8]) -> Result<Vec<u8>> {
     let sps = Sps::parse(unit)?;
     let raw = unescape(unit.get(1..).unwrap_or_default());
     let mut r = BitReader::new(&raw);
@@ -200,7 +201,6 @@ pub fn sps_without_vui(unit: &[u8]) -> Result<Vec<u8>> {
             r.ue()?;
         }
     }
-    // `vui_parameters_present_flag` is next: zero, then the stop bit, then nothing.
     let mut bits = BitReader::new(&raw);
     let mut out = vec![unit[0]];
     let (mut byte, mut filled) = (0u8, 0);
@@ -218,10 +218,10 @@ pub fn sps_without_vui(unit: &[u8]) -> Result<Vec<u8>> {
     for _ in 0..r.at {
         put(bits.bits(1)?);
     }
-    put(0);
-    put(1);
-    for _ in 0..7 {
-        put(0);
+    // vui_parameters_present_flag; eight flags that are off; bitstream_restriction_flag with motion_vectors_over_pic_
+    // boundaries_flag, no limits (0, 0, 16, 16), max_num_reorder_frames 0, max_dec_frame_buffering 16; the stop bit.
+    for bit in "1 00000000 1 1 1 1 000010001 000010001 1 000010001 1 0000000".bytes().filter(|b| *b != b' ') {
+        put(u32::from(bit - b'0'));
     }
     Ok(out)
 }
@@ -351,7 +351,7 @@ mod tests {
             (sps.id, sps.profile, sps.chroma_format, sps.bit_depth, sps.frames_only),
             (0, 100, 1, 8, true)
         );
-        let short = sps_without_vui(&unit).unwrap();
+        let short = sps_without_reordering(&unit).unwrap();
         assert!(short.len() < unit.len());
         let again = Sps::parse(&short).unwrap();
         assert_eq!((again.id, again.profile, again.frames_only), (0, 100, true));

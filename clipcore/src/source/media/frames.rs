@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -13,10 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::queue::{BoundedQueue, Popped, Queued};
 use crate::event::media::VideoFrame;
 use crate::media::ffmpeg::{Ffmpeg, Running};
-use crate::media::h264::{AvcConfig, sps_without_vui};
-use crate::media::mp4::{
-    Fragment, FragmentReader, FragmentSample, Read as Found, fragment, init_segment, with_avc_config,
-};
+use crate::media::h264::{AvcConfig, sps_without_reordering};
+use crate::media::mp4::{Fragment, FragmentSample, fragment, init_segment, with_avc_config};
 use crate::media::{Sample, Track};
 use crate::{Error, ErrorKind, Result, Timestamp};
 
@@ -87,33 +86,48 @@ impl FrameTap {
         if config.fps.is_some() {
             command.args(["-skip_frame", "noref"]);
         }
-        let scale = format!("scale={}:-2:flags=fast_bilinear", config.width);
-        let filter = match config.fps {
-            None => scale,
+        // Rows follow from the shape, to an even number.
+        let half =
+            u64::from(config.width) * u64::from(track.height) / u64::from(track.width.max(1)).max(1) / 2;
+        let size = (config.width, u32::try_from(half.clamp(1, 8192)).unwrap_or(1) * 2);
+        let scale = format!("scale={}:{}:flags=fast_bilinear", size.0, size.1);
+        let select = match config.fps {
+            None => String::new(),
             Some(fps) => {
-                format!("select='isnan(prev_selected_t)+gte(t-prev_selected_t\\,{})',{scale}", 0.999 / fps)
+                format!("select='isnan(prev_selected_t)+gte(t-prev_selected_t\\,{})',", 0.999 / fps)
             }
         };
+        // Any container would hold a frame back until the next one says how long it lasts. So the frames come bare,
+        // and the filter prints their instants, one line each in the same order.
+        let filter = format!(
+            "{select}{scale},settb=AVTB,metadata=mode=add:key=frame:value=1,\
+             metadata=mode=print:file=pipe\\\\:2:direct=1"
+        );
         // `-fflags nobuffer` would lose the packets that were looked at to find out what they are.
         command
             .args(["-probesize", "32", "-analyzeduration", "0", "-f", "mp4", "-i", "pipe:0"])
+            .args(["-map", "0:v:0", "-an", "-fps_mode", "passthrough", "-vf", &filter])
             .args([
-                "-map",
-                "0:v:0",
-                "-an",
-                "-fps_mode",
-                "passthrough",
-                "-enc_time_base",
-                "-1",
-                "-vf",
-                &filter,
+                "-c:v",
+                "rawvideo",
+                "-pix_fmt",
+                "rgb24",
+                "-f",
+                "rawvideo",
+                "-flush_packets",
+                "1",
+                "pipe:1",
             ])
-            .args(["-c:v", "rawvideo", "-pix_fmt", "rgb24", "-f", "mov", "-use_editlist", "0"])
-            .args(["-movflags", "frag_every_frame+empty_moov+default_base_moof+frag_discont+skip_trailer"])
-            .args(["-avoid_negative_ts", "disabled", "-flush_packets", "1", "pipe:1"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        let mut running = ffmpeg.spawn(&mut command)?;
+        let (told, instants) = channel();
+        let mut running = ffmpeg.spawn_heard(&mut command, move |line| {
+            if let Some(instant) = printed_instant(line) {
+                // Once nobody listens, frames are not looked at either.
+                let _ = told.send(instant);
+            }
+            line.starts_with("frame:") || line.starts_with("frame=")
+        })?;
         let to_child = Arc::new(BoundedQueue::new(WAITING));
         let frames = Arc::new(BoundedQueue::new(FRAMES));
         let base = Arc::new(OnceLock::new());
@@ -125,7 +139,8 @@ impl FrameTap {
         if let Some(stdout) = running.child.stdout.take() {
             let (frames, base, track) = (frames.clone(), base.clone(), track.clone());
             thread::Builder::new().name("frames-out".into()).spawn(move || {
-                drain(stdout, &frames, live, || track.micros(base.get().copied().unwrap_or(0)));
+                let base_us = || track.micros(base.get().copied().unwrap_or(0));
+                drain(stdout, &instants, size, &frames, live, base_us);
                 frames.close();
             })?;
         }
@@ -260,50 +275,44 @@ fn feed(mut stdin: ChildStdin, queue: &BoundedQueue<Bytes>) {
     }
 }
 
-fn drain(mut stdout: impl Read, frames: &BoundedQueue<Frame>, live: bool, base_us: impl Fn() -> i64) {
-    let mut reader = FragmentReader::new();
-    let mut tracks: Vec<Track> = Vec::new();
-    let mut bytes = vec![0; 1 << 16];
-    while let Ok(n) = stdout.read(&mut bytes) {
-        if n == 0 {
-            break;
+/// The instant in microseconds of a line such as `frame:3    pts:100000  pts_time:0.1`.
+fn printed_instant(line: &str) -> Option<i64> {
+    let (_, rest) = line.strip_prefix("frame:")?.split_once("pts:")?;
+    // A frame without an instant has a line all the same.
+    Some(rest.split_whitespace().next()?.parse().unwrap_or(i64::MIN))
+}
+
+fn drain(
+    mut stdout: impl Read,
+    instants: &Receiver<i64>,
+    (width, height): (u32, u32),
+    frames: &BoundedQueue<Frame>,
+    live: bool,
+    base_us: impl Fn() -> i64,
+) {
+    let mut rgb = vec![0; width as usize * height as usize * 3];
+    while stdout.read_exact(&mut rgb).is_ok() {
+        // The line is printed before the frame is written.
+        let Ok(instant) = instants.recv_timeout(PATIENCE) else { return };
+        if instant == i64::MIN {
+            continue;
         }
-        reader.push(&bytes[..n]);
-        loop {
-            match reader.next() {
-                Ok(Some(Found::Init(found))) => tracks = found,
-                Ok(Some(Found::Samples(samples))) => {
-                    for sample in samples {
-                        let Some(track) = tracks.get(sample.track) else { continue };
-                        let at = Timestamp::from_micros(track.micros(sample.pts) + base_us());
-                        if sample.data.len() as u64 == u64::from(track.width) * u64::from(track.height) * 3 {
-                            let frame = VideoFrame {
-                                width: track.width,
-                                height: track.height,
-                                rgb: (*sample.data).into(),
-                            };
-                            if live {
-                                frames.push_dropping(Frame { at, frame });
-                            } else if !frames.push_waiting(Frame { at, frame }) {
-                                return;
-                            }
-                        }
-                    }
-                }
-                Ok(Some(Found::Uuid(..))) => {}
-                Ok(None) => break,
-                Err(_) => return,
-            }
+        let at = Timestamp::from_micros(instant.saturating_add(base_us()));
+        let frame = Frame { at, frame: VideoFrame { width, height, rgb: rgb.as_slice().into() } };
+        if live {
+            frames.push_dropping(frame);
+        } else if !frames.push_waiting(frame) {
+            return;
         }
     }
 }
 
-/// Keyframes stand alone: without the VUI the decoder does not wait for the reordering of pictures it never gets.
+/// Keyframes stand alone: the decoder is not to wait for the reordering of pictures it never gets.
 fn without_reordering(track: &Track, config: FrameConfig) -> Track {
     let rewritten = || -> Result<Track> {
         let mut avc = AvcConfig::parse(&track.config)?;
         for set in &mut avc.sps {
-            *set = sps_without_vui(set)?.into();
+            *set = sps_without_reordering(set)?.into();
         }
         let mut out = track.clone();
         out.config = avc.to_bytes().into();
@@ -339,6 +348,7 @@ impl FrameConfig {
 mod tests {
     use super::*;
     use crate::media::TrackKind;
+    use crate::media::mp4::{FragmentReader, Read as Found};
 
     /// The coded pictures of three seconds with B-pictures, and their track.
     fn coded(ffmpeg: &Ffmpeg) -> (Track, Vec<Sample>) {
