@@ -21,7 +21,7 @@ use support::reading;
 use support::relay::Relay;
 use support::stream::TestStream;
 
-/// A small file system of its own.
+/// A file system of some mebibytes.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -103,7 +103,7 @@ fn a_full_disk_ends_nothing() {
 
     program.until_ready(2);
     assert_eq!(program.wait().code(), Some(0), "{}", program.said());
-    println!("{}", program.said());
+    assert!(program.said().contains("the oldest recordings are deleted"), "{}", program.said());
     assert_nothing_pending(&out);
     assert_nothing_twice(&out);
     assert_clips_decode(&out);
@@ -146,7 +146,6 @@ fn a_disk_without_any_room_is_said_and_survived() {
     disk.make_room();
     program.until("the return", |p| p.said().contains("recording again"));
     assert_eq!(program.wait().code(), Some(0), "{}", program.said());
-    println!("{}", program.said());
     assert_nothing_pending(&out);
     assert_nothing_twice(&out);
     assert_clips_decode(&out);

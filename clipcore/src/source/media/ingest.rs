@@ -54,6 +54,7 @@ pub(super) struct Ingest {
     reached_us: Option<i64>,
     /// From when on nothing could be recorded.
     lost_since: Option<Timestamp>,
+    told_room: bool,
 }
 
 /// How a connection ended.
@@ -115,6 +116,7 @@ impl Ingest {
             resumed: false,
             reached_us: None,
             lost_since: None,
+            told_room: false,
         };
         let recording = ingest.recorder.recording();
         if let (Some(info), Some(span)) = (recording.newest_info(), recording.span()) {
@@ -368,6 +370,9 @@ impl Ingest {
 
     /// The stream is still listened to where it cannot be recorded, and recording resumes when there is room again.
     fn recorded(&mut self, outcome: Result<()>) -> Result<()> {
+        if self.recorder.made_room() && !std::mem::replace(&mut self.told_room, true) {
+            self.notice("the disk is full: the oldest recordings are deleted to make room".to_owned());
+        }
         let lost_since = self.recorder.lost_since();
         match (self.lost_since, lost_since, &outcome) {
             (None, Some(at), Err(error)) => {
