@@ -118,7 +118,7 @@ fn a_full_disk_ends_nothing() {
         );
     }
     let span = Recording::open(program::recording(&out)).unwrap().span().unwrap();
-    assert!(span.end.as_secs_f64() > 79.0, "recording resumed: {span:?}");
+    assert!(span.end.as_secs_f64() > 79.0, "recording did not resume: {span:?}\n{}", program.said());
 }
 
 /// What cannot be recorded at all is said, with when it began and when it ended.
@@ -154,5 +154,5 @@ fn a_disk_without_any_room_is_said_and_survived() {
         assert!(read.missing.is_empty() && read.wrong == 0, "{clip} {read:?}");
     }
     let span = Recording::open(program::recording(&out)).unwrap().span().unwrap();
-    assert!(span.end.as_secs_f64() > 49.0, "recording resumed: {span:?}");
+    assert!(span.end.as_secs_f64() > 49.0, "recording did not resume: {span:?}\n{}", program.said());
 }
