@@ -142,7 +142,7 @@ fn killed_while_recording_live(test: &str, rounds: u64) {
     if !require(test, &["ffprobe"]) {
         return;
     }
-    let secs = 30 + 6 * rounds as u32;
+    let secs = 24 + 9 * rounds as u32;
     let (made, source) = stream(secs);
     let Some(relay) = Relay::start(test) else { return };
     let dir = tempfile::tempdir().unwrap();

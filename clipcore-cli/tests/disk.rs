@@ -22,7 +22,7 @@ use support::reading;
 use support::relay::Relay;
 use support::stream::TestStream;
 
-/// A small file system of its own.
+/// A file system of some mebibytes.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -104,7 +104,7 @@ fn a_full_disk_ends_nothing() {
 
     program.until_ready(2);
     assert_eq!(program.wait().code(), Some(0), "{}", program.said());
-    println!("{}", program.said());
+    assert!(program.said().contains("the oldest recordings are deleted"), "{}", program.said());
     assert_nothing_pending(&out);
     assert_nothing_twice(&out);
     assert_clips_decode(&out);
@@ -119,7 +119,7 @@ fn a_full_disk_ends_nothing() {
         );
     }
     let span = Recording::open(program::recording(&out)).unwrap().span().unwrap();
-    assert!(span.end.as_secs_f64() > 79.0, "recording resumed: {span:?}");
+    assert!(span.end.as_secs_f64() > 79.0, "recording did not resume: {span:?}\n{}", program.said());
 }
 
 /// What cannot be recorded at all is said, with when it began and when it ended.
@@ -147,7 +147,6 @@ fn a_disk_without_any_room_is_said_and_survived() {
     disk.make_room();
     program.until("the return", |p| p.said().contains("recording again"));
     assert_eq!(program.wait().code(), Some(0), "{}", program.said());
-    println!("{}", program.said());
     assert_nothing_pending(&out);
     assert_nothing_twice(&out);
     assert_clips_decode(&out);
@@ -156,5 +155,5 @@ fn a_disk_without_any_room_is_said_and_survived() {
         assert!(read.missing.is_empty() && read.wrong == 0, "{clip} {read:?}");
     }
     let span = Recording::open(program::recording(&out)).unwrap().span().unwrap();
-    assert!(span.end.as_secs_f64() > 49.0, "recording resumed: {span:?}");
+    assert!(span.end.as_secs_f64() > 49.0, "recording did not resume: {span:?}\n{}", program.said());
 }

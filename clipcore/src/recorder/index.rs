@@ -107,20 +107,20 @@ pub(super) fn slice<'a>(
             )
             .with_context("recorded", recorded)
         })?;
-    let end_us = shown_until(run);
+    let (start_us, end_us) = (shown_from(run), shown_until(run));
     let mut reasons = Vec::new();
     let before = runs.iter().any(|r| r.end_us <= run.start_us);
     let after = runs.iter().any(|r| r.start_us >= run.end_us);
-    if run.start_us > from {
+    if start_us > from {
         let why = if before { "a gap in the recording ends there" } else { "the recording begins there" };
-        reasons.push(format!("starts {:.3} s late: {why}", (run.start_us - from) as f64 / 1e6));
+        reasons.push(format!("starts {:.3} s late: {why}", (start_us - from) as f64 / 1e6));
     }
     if end_us < to {
         let why = if after { "a gap in the recording begins there" } else { "the recording ends there" };
         reasons.push(format!("ends {:.3} s early: {why}", (to - end_us) as f64 / 1e6));
     }
     let available = Span {
-        start: Timestamp::from_micros(run.start_us.max(from)),
+        start: Timestamp::from_micros(start_us.max(from)),
         end: Timestamp::from_micros(end_us.min(to)),
     };
     Ok(collect(run, available, reasons))
@@ -136,6 +136,16 @@ fn near<'a, 'b>(run: &'b Run<'a>, span: Span) -> &'b [&'a Segment] {
     let last = run.segments.iter().rposition(begins(span.end)).map_or(run.segments.len(), |i| i + 1);
     // Pictures before the first one of an open GOP are decoded after it, in the next file.
     &run.segments[first..(last + 1).min(run.segments.len())]
+}
+
+/// Where a run begins for a viewer: at the first picture that can be decoded, though sound may come before it.
+fn shown_from(run: &Run<'_>) -> i64 {
+    let first = run.segments.iter().find_map(|s| {
+        let v = s.tracks.iter().position(|t| t.kind == TrackKind::Video)?;
+        let row = s.rows[v].iter().find(|row| row.sync)?;
+        Some(s.tracks[v].micros(row.pts))
+    });
+    first.map_or(run.start_us, |first| first.max(run.start_us))
 }
 
 /// Where a run ends for a viewer. Where it breaks off, pictures that refer to later ones may be missing between the
@@ -188,4 +198,81 @@ fn collect(run: &Run<'_>, available: Span, reasons: Vec<String>) -> Slice {
     }
     let files = segments.iter().map(|s| s.path.clone()).collect();
     Slice { tracks, samples, files, available, reasons }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::SegmentInfo;
+    use crate::{CameraId, StreamId};
+
+    const FRAME: i64 = 40;
+
+    /// Pictures as an encoder with two B-pictures hands them out, of 40 ms each: presented 0, 3, 1, 2, 6, 4, 5 …
+    fn segment(session: u32, decoded: std::ops::Range<i64>) -> Segment {
+        let row = |n: i64| {
+            let shown = match n % 3 {
+                _ if n == 0 => 0,
+                1 => n + 2,
+                _ => n - 1,
+            };
+            let (dts, pts) = (n * FRAME, (shown + 1) * FRAME);
+            Row { track: 0, dts, pts, duration: FRAME as u32, size: 1, offset: 0, sync: n == decoded.start }
+        };
+        let info = SegmentInfo {
+            version: 1,
+            stream: StreamId::new("s").unwrap(),
+            camera: CameraId::main(),
+            sequence: u64::from(session),
+            session,
+            epoch: 0,
+            offset_us: 0,
+            wall_zero: None,
+        };
+        let track = Track {
+            kind: TrackKind::Video,
+            timescale: 1000,
+            fourcc: *b"avc1",
+            stsd: bytes::Bytes::new(),
+            width: 320,
+            height: 180,
+            channels: 0,
+            sample_rate: 0,
+            config: bytes::Bytes::new(),
+        };
+        let mut segment = Segment::new(info, format!("{session}.mp4").into(), Arc::from([track]), 1);
+        decoded.clone().map(row).for_each(|row| segment.push(row));
+        segment
+    }
+
+    fn cut(segments: &[Segment], start: f64, end: f64, peak: f64) -> (f64, f64, String) {
+        let at = |secs| Timestamp::try_from_secs_f64(secs).unwrap();
+        let asked = Span { start: at(start), end: at(end) };
+        let slice = slice(segments.iter(), asked, Some(at(peak))).unwrap();
+        let span = slice.available;
+        (span.start.as_secs_f64(), span.end.as_secs_f64(), slice.reasons.join("; "))
+    }
+
+    #[test]
+    fn a_run_that_breaks_off_is_shown_up_to_the_first_picture_that_is_missing() {
+        // Whole groups: presented 0 to 30, in decode order 0 to 30.
+        assert_eq!(cut(&[segment(0, 0..31)], 0.1, 9.0, 0.5).1, 1.28);
+        // Picture 33 is there, those presented before it are not.
+        let (_, end, why) = cut(&[segment(0, 0..32)], 0.1, 9.0, 0.5);
+        assert_eq!(end, 1.28, "{why}");
+        // Picture 33 and 31 are there, 32 is not.
+        assert_eq!(cut(&[segment(0, 0..33)], 0.1, 9.0, 0.5).1, 1.32);
+        assert_eq!(cut(&[segment(0, 0..34)], 0.1, 9.0, 0.5).1, 1.4);
+    }
+
+    #[test]
+    fn a_gap_keeps_the_part_with_the_peak_and_says_so() {
+        let both = [segment(0, 0..31), segment(1, 150..301)];
+        let (_, end, why) = cut(&both, 0.2, 5.0, 1.0);
+        assert_eq!((end, why.as_str()), (1.28, "ends 3.720 s early: a gap in the recording begins there"));
+        let (start, end, why) = cut(&both, 1.0, 8.0, 7.0);
+        assert!(start > 5.9 && end == 8.0 && why.ends_with("a gap in the recording ends there"), "{why}");
+        let (_, _, why) = cut(&both, 8.0, 20.0, 9.0);
+        assert!(why.ends_with("the recording ends there"), "{why}");
+    }
 }

@@ -25,6 +25,8 @@ pub struct Recorder {
     skip_until: Vec<i64>,
     /// Where the first part lies that could not be written, since when none could.
     lost_since: Option<Timestamp>,
+    /// A full disk has made it delete recordings before their time.
+    made_room: bool,
 }
 
 #[derive(Debug)]
@@ -77,7 +79,13 @@ impl Recorder {
             part: Vec::new(),
             skip_until: Vec::new(),
             lost_since: None,
+            made_room: false,
         })
+    }
+
+    /// Whether a full disk has made it delete recordings before their time.
+    pub fn made_room(&self) -> bool {
+        self.made_room
     }
 
     /// From when on nothing could be written; `None` while all is well.
@@ -243,10 +251,9 @@ impl Recorder {
         let (bytes, mut rows) = layout(file.parts, tracks.len(), part);
         if let Err(error) = write_whole(file, &bytes) {
             // The oldest recording makes room for the newest; where that does not help, this part is lost.
-            let retried = error.kind() == ErrorKind::DiskFull
-                && self.recording.trim(true)
-                && write_whole(file, &bytes).is_ok();
-            if !retried {
+            let room = error.kind() == ErrorKind::DiskFull && self.recording.trim(true);
+            self.made_room |= room;
+            if !room || write_whole(file, &bytes).is_err() {
                 return Err(error.with_operation("recorder::write"));
             }
         }
@@ -300,10 +307,9 @@ impl Recorder {
             .map_err(|e| Error::io(e, &path).with_operation("recorder::open_file"))?;
         let mut open = OpenFile { file, path: path.clone(), len: 0, first_us, parts: 0 };
         if let Err(error) = write_whole(&mut open, &head) {
-            let retried = error.kind() == ErrorKind::DiskFull
-                && self.recording.trim(true)
-                && write_whole(&mut open, &head).is_ok();
-            if !retried {
+            let room = error.kind() == ErrorKind::DiskFull && self.recording.trim(true);
+            self.made_room |= room;
+            if !room || write_whole(&mut open, &head).is_err() {
                 let _ = fs::remove_file(&path);
                 return Err(error.with_operation("recorder::open_file"));
             }

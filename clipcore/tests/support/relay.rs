@@ -34,12 +34,13 @@ impl Relay {
         if let Some(path) = module.path {
             writeln!(conf, "load_module {};", path.display()).expect("text grows");
         }
+        // A long queue: on a busy machine the relay would leave out packets of players that are a little behind.
         // One process, so that ending it ends all; no http block, so nginx wants no folders of its own.
         write!(
             conf,
             "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log error.log info;\n\
              events {{ worker_connections 256; }}\n\
-             rtmp {{ server {{ listen 127.0.0.1:{port}; chunk_size 4096;\n\
+             rtmp {{ server {{ listen 127.0.0.1:{port}; chunk_size 4096; out_queue 8192;\n\
              application live {{ live on; wait_key on; idle_streams off; }} }} }}\n"
         )
         .expect("text grows");

@@ -25,8 +25,10 @@ const POLL: Duration = Duration::from_millis(200);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// Without an IDR for this long, pictures that ffmpeg calls keyframes are taken for places where decoding can begin.
 const IDR_PATIENCE_US: i64 = 12_000_000;
-/// A sample that comes this much sooner than its turn was in store, so that taking it later loses nothing.
-const IN_STORE_US: i64 = 2_000_000;
+/// Over so much media the pace of a live input is measured.
+const PACE_US: i64 = 2_000_000;
+/// An input that comes faster than in real time waits this long for detectors that are behind.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) struct Ingest {
     input: Input,
@@ -54,6 +56,7 @@ pub(super) struct Ingest {
     reached_us: Option<i64>,
     /// From when on nothing could be recorded.
     lost_since: Option<Timestamp>,
+    told_room: bool,
 }
 
 /// How a connection ended.
@@ -73,8 +76,10 @@ struct Connection {
     first: bool,
     epoch: Option<u32>,
     offset_us: i64,
-    /// Stream time and arrival of the epoch's first sample here.
-    begun_us: Option<(i64, i64)>,
+    /// Stream time and arrival of the sample from which on the pace is measured.
+    paced_us: Option<(i64, i64)>,
+    /// It comes much faster than in real time: a playlist of the past.
+    hurries: bool,
     last_idr_us: Option<i64>,
     /// Steps of a single tick in a row: ffmpeg bends timestamps that went back.
     bent: u32,
@@ -115,6 +120,7 @@ impl Ingest {
             resumed: false,
             reached_us: None,
             lost_since: None,
+            told_room: false,
         };
         let recording = ingest.recorder.recording();
         if let (Some(info), Some(span)) = (recording.newest_info(), recording.span()) {
@@ -331,7 +337,7 @@ impl Ingest {
         if let Some((at, mut epoch)) = mapped.begins {
             self.wall.reset();
             self.wall.observe(at_us, arrival_us);
-            connection.begun_us = None;
+            connection.paced_us = None;
             epoch.wall = self.wall_at(at);
             self.tap_push(TapItem::Epoch { at, epoch });
         } else if live {
@@ -356,9 +362,10 @@ impl Ingest {
         let at = Timestamp::from_micros(at_us);
         let wall = self.wall_at(at);
         let shown = TapItem::Sample { sample: sample.clone(), at, wall };
-        // A playlist of the past comes as fast as it is read: detectors need not miss any of it.
-        if connection.in_store(at_us, arrival_us) {
-            self.tap.push_waiting(shown);
+        connection.note_pace(at_us, arrival_us);
+        if live && connection.hurries {
+            // It would have waited at the server: detectors need not miss any of it, unless they hang.
+            connection.hurries = self.tap.push_within(shown, PATIENCE);
         } else {
             self.tap_push(shown);
         }
@@ -368,6 +375,9 @@ impl Ingest {
 
     /// The stream is still listened to where it cannot be recorded, and recording resumes when there is room again.
     fn recorded(&mut self, outcome: Result<()>) -> Result<()> {
+        if self.recorder.made_room() && !std::mem::replace(&mut self.told_room, true) {
+            self.notice("the disk is full: the oldest recordings are deleted to make room".to_owned());
+        }
         let lost_since = self.recorder.lost_since();
         match (self.lost_since, lost_since, &outcome) {
             (None, Some(at), Err(error)) => {
@@ -430,7 +440,8 @@ impl Connection {
             first: true,
             epoch: None,
             offset_us: 0,
-            begun_us: None,
+            paced_us: None,
+            hurries: false,
             last_idr_us: None,
             bent: 0,
             last_dts: None,
@@ -448,10 +459,13 @@ impl Connection {
         *usual = sample.duration;
     }
 
-    /// Whether a sample comes sooner than in real time.
-    fn in_store(&mut self, at_us: i64, arrival_us: i64) -> bool {
-        let (at, arrival) = *self.begun_us.get_or_insert((at_us, arrival_us));
-        at_us.saturating_sub(at) > arrival_us.saturating_sub(arrival).saturating_add(IN_STORE_US)
+    fn note_pace(&mut self, at_us: i64, arrival_us: i64) {
+        let (at, arrival) = *self.paced_us.get_or_insert((at_us, arrival_us));
+        let media = at_us.saturating_sub(at);
+        if !(0..PACE_US).contains(&media) {
+            self.hurries = media > arrival_us.saturating_sub(arrival).saturating_mul(2);
+            self.paced_us = Some((at_us, arrival_us));
+        }
     }
 
     fn note_bent(&mut self, track: &Track, sample: &Sample) {

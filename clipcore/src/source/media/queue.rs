@@ -65,6 +65,16 @@ impl<T: Queued> BoundedQueue<T> {
         self.changed.notify_all();
     }
 
+    /// Adds an item, waiting for room for at most `patience`; after that, as [`push_dropping`](Self::push_dropping).
+    /// Says whether there was room in time.
+    pub(super) fn push_within(&self, item: T, patience: Duration) -> bool {
+        let full = |state: &mut State<T>| state.items.len() >= self.capacity && !state.closed;
+        let waited = self.changed.wait_timeout_while(self.lock(), patience, full);
+        let late = waited.unwrap_or_else(PoisonError::into_inner).1.timed_out();
+        self.push_dropping(item);
+        !late
+    }
+
     /// Adds an item, waiting for room; `false` where the queue is closed.
     pub(super) fn push_waiting(&self, item: T) -> bool {
         let mut state = self.lock();
