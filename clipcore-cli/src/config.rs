@@ -156,7 +156,14 @@ impl Config {
         self.media.validate()?;
         self.recorder.validate()?;
         self.pipeline.validate()?;
-        self.fusion.setup()?;
+        self.fusion.setup().map_err(|e| match &self.fusion.weights {
+            Some(path) => Error::config("the weights file cannot be used")
+                .with_context("key", "fusion.weights")
+                .with_context("path", path.display())
+                .with_source(e)
+                .with_hint("leave fusion.weights out for the shipped weights"),
+            None => e,
+        })?;
         Ok(())
     }
 

@@ -22,7 +22,11 @@ pub(crate) fn open(path: &Path) -> clipcore::Result<Input> {
             path,
         );
     }
-    let file = File::open(path).map_err(|e| Error::io(e, path).with_operation("open"))?;
+    let file = File::open(path).map_err(|e| {
+        Error::io(e, path)
+            .with_operation("open")
+            .with_hint("name a file of events as JSON lines, or the folder of an earlier run")
+    })?;
     unpack(BufReader::with_capacity(BUFFER, Box::new(file) as Box<dyn Read + Send>), path)
 }
 

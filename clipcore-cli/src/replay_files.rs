@@ -69,7 +69,7 @@ impl Files<'_> {
                 let work = |send: &mut mpsc::Sender<_>, (i, path): (usize, &PathBuf)| {
                     let (results, report) = self.one(path);
                     done(path);
-                    send.send((i, results, report))
+                    send.send((i, results, report)).map_err(drop)
                 };
                 let _ = pool.install(|| paths.par_iter().enumerate().try_for_each_with(send, work));
             });

@@ -170,18 +170,27 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Takes the exclusive lock of an open file; it is given back when the file is closed, also by a crash.
 pub(crate) fn lock(file: &File, path: &Path, what: &str) -> Result<()> {
     use rustix::fs::{FlockOperation, flock};
-    flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|e| {
-        if e == rustix::io::Errno::WOULDBLOCK {
-            Error::new(
-                ErrorKind::Conflict,
-                format!("{what} is in use by another process, or twice by this one"),
-            )
+    // A child that was forked a moment ago holds every lock of its parent until it has become another program.
+    let mut attempts = 25;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if attempts > 0 => {
+                attempts -= 1;
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            outcome => return outcome.map_err(|e| refused(e, path, what)),
+        }
+    }
+}
+
+fn refused(e: rustix::io::Errno, path: &Path, what: &str) -> Error {
+    if e == rustix::io::Errno::WOULDBLOCK {
+        Error::new(ErrorKind::Conflict, format!("{what} is in use by another process, or twice by this one"))
             .with_context("path", path.display())
             .with_hint("stop the other process, or give this one a folder of its own")
-        } else {
-            Error::io(e.into(), path)
-        }
-    })
+    } else {
+        Error::io(e.into(), path)
+    }
 }
 
 /// Runs file work on a thread where it may block.

@@ -209,14 +209,22 @@ impl std::error::Error for Error {
 impl From<std::io::Error> for Error {
     fn from(source: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
-        let kind = match source.kind() {
-            Io::NotFound => ErrorKind::NotFound,
-            Io::StorageFull | Io::QuotaExceeded => ErrorKind::DiskFull,
-            Io::TimedOut => ErrorKind::Timeout,
-            Io::ConnectionRefused | Io::ConnectionReset | Io::ConnectionAborted => ErrorKind::Unavailable,
-            _ => ErrorKind::Io,
+        let (kind, message) = match source.kind() {
+            Io::NotFound => (ErrorKind::NotFound, "there is no such file or folder"),
+            Io::StorageFull => (ErrorKind::DiskFull, "the disk is full"),
+            Io::QuotaExceeded => (ErrorKind::DiskFull, "the disk quota is used up"),
+            Io::TimedOut => (ErrorKind::Timeout, "it took too long"),
+            Io::ConnectionRefused | Io::ConnectionReset | Io::ConnectionAborted => {
+                (ErrorKind::Unavailable, "the other side cannot be reached")
+            }
+            Io::PermissionDenied => (ErrorKind::Io, "access is denied"),
+            Io::ReadOnlyFilesystem => (ErrorKind::Io, "the file system is read-only"),
+            Io::AlreadyExists => (ErrorKind::Io, "something of that name is in the way"),
+            Io::NotADirectory => (ErrorKind::Io, "part of the path is a file, not a folder"),
+            Io::IsADirectory => (ErrorKind::Io, "this is a folder, not a file"),
+            _ => (ErrorKind::Io, "the operating system refused a read or write"),
         };
-        Self::new(kind, kind.as_str()).with_source(source)
+        Self::new(kind, message).with_source(source)
     }
 }
 

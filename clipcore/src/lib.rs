@@ -39,8 +39,14 @@ pub mod sink;
 #[cfg(feature = "runtime")]
 pub mod source;
 mod time;
+pub mod tune;
 
 pub use consent::Consent;
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{CameraId, StreamId, hex, stable_id};
 pub use time::{Timestamp, WallTime};
+
+/// The README's example is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

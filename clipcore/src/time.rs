@@ -46,7 +46,8 @@ impl Timestamp {
     /// `InvalidInput` for NaN, infinities and magnitudes above 1e9 s.
     pub fn try_from_secs_f64(secs: f64) -> Result<Self> {
         if !secs.is_finite() || secs.abs() > MAX_SECS {
-            return Err(Error::invalid(format!("{secs} is not a time in seconds"))
+            let shown = if secs.abs() > MAX_SECS { format!("{secs:e}") } else { secs.to_string() };
+            return Err(Error::invalid(format!("{shown} is not a time in seconds"))
                 .with_hint("give seconds on the stream's timeline, at most 1e9"));
         }
         Ok(Self((secs * 1e6).round() as i64))

@@ -73,6 +73,12 @@ pub fn run(args: &CutArgs, global: &Global) -> anyhow::Result<Exit> {
     let recording = Recording::open(&dir)?;
     let progress = output::Progress::start("cutting", global.quiet);
     let request = CutRequest { span, peak: None, profile: args.profile() };
+    if let Some(folder) = args.output.parent().filter(|f| !f.as_os_str().is_empty() && !f.is_dir()) {
+        return Err(Error::new(ErrorKind::NotFound, "the folder of the clip is not there")
+            .with_context("path", folder.display())
+            .with_hint("make it first, or write elsewhere with -o")
+            .into());
+    }
     let report = cut(&Ffmpeg::default(), &recording, &request, None, &args.output)?;
     progress.finish();
     output::json_line(&json!({
@@ -95,6 +101,14 @@ pub fn run(args: &CutArgs, global: &Global) -> anyhow::Result<Exit> {
 fn recording(args: &CutArgs) -> Result<PathBuf> {
     let all = args.dir.join("recordings");
     let stream = match &args.stream {
+        Some(stream) if !all.join(stream.as_str()).is_dir() => {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("no stream {:?} is recorded there", stream.as_str()),
+            )
+            .with_context("path", all.display())
+            .with_hint(format!("recorded are: {}", names(&all)?.join(", "))));
+        }
         Some(stream) => stream.to_string(),
         None => only(&all, "stream", "--stream")?,
     };
@@ -108,14 +122,7 @@ fn recording(args: &CutArgs) -> Result<PathBuf> {
 
 /// The only folder in a folder.
 fn only(dir: &Path, what: &str, flag: &str) -> Result<String> {
-    let entries = std::fs::read_dir(dir)
-        .map_err(|e| Error::io(e, dir).with_hint("name the folder that `clipcore run --out` wrote"))?;
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter(|e| e.path().is_dir())
-        .map(|e| e.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
+    let mut names = names(dir)?;
     match names.len() {
         1 => Ok(names.remove(0)),
         0 => {
@@ -125,4 +132,17 @@ fn only(dir: &Path, what: &str, flag: &str) -> Result<String> {
         _ => Err(Error::config(format!("several {what}s are recorded there"))
             .with_hint(format!("choose one with {flag}: {}", names.join(", ")))),
     }
+}
+
+/// The folders in a folder, sorted.
+fn names(dir: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(dir)
+        .map_err(|e| Error::io(e, dir).with_hint("name the folder that `clipcore run --out` wrote"))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter(|e| e.path().is_dir())
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    Ok(names)
 }

@@ -14,7 +14,7 @@ use crate::{demo, output};
 /// Arguments of `demo`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Draws and synthesises a two-minute stream with three moments (a crowd cheers and chat erupts) and three distractors
+Draws and synthesises a two-minute stream with two moments (a crowd cheers and chat erupts) and three distractors
 (a beep, a bang, a burst of chat about nothing), runs it through recorder, detectors, fusion and cutter, and
 prints what was found beside what is true.")]
 pub struct DemoArgs {

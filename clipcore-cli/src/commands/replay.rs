@@ -84,7 +84,9 @@ pub fn run(args: &ReplayArgs, global: &Global) -> anyhow::Result<Exit> {
     progress.finish();
     let mut failed = None;
     for file in reports {
-        told(&file.path, &file.report, global.quiet);
+        if file.error.is_none() || file.report.lines > 0 {
+            told(&file.path, &file.report, global.quiet);
+        }
         failed = failed.or(file.error);
     }
     failed.map_or(Ok(Exit::Done), |error| Err(error.into()))

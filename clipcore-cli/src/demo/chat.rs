@@ -52,20 +52,20 @@ pub(super) fn lines(seed: u64) -> String {
         at += random.wait(TRICKLE);
     }
     for moment in MOMENTS {
-        // Up within two seconds, then falling to a third every five.
+        // Up within two seconds, then falling to a third every three.
         let peak = random.between(9.0, 13.0);
         let begin = moment.start + DELAY;
         let mut at = begin + random.wait(peak);
-        while at < begin + 15.0 {
+        while at < begin + 12.0 {
             let age = at - begin;
-            let rate = peak * (age / 2.0).min(1.0) * (-(age - 2.0).max(0.0) / 4.5).exp();
+            let rate = peak * (age / 2.0).min(1.0) * (-(age - 2.0).max(0.0) / 2.7).exp();
             if random.unit() * peak < rate {
                 say(&mut random, at, &HYPE, 400.0);
             }
             at += random.wait(peak);
         }
     }
-    let raid = DISTRACTORS[2];
+    let raid = DISTRACTORS[1];
     let mut at = raid.start + random.wait(9.0);
     while at < raid.end {
         say(&mut random, at, &RAID, 250.0);
@@ -108,7 +108,7 @@ mod tests {
             assert!(times.is_sorted());
             for m in MOMENTS {
                 let (before, after) =
-                    (rate(m.start - 8.0, m.start + 3.0), rate(m.start + 4.0, m.start + 10.0));
+                    (rate(m.start - 8.0, m.start + 3.0), rate(m.start + 4.0, m.start + 9.0));
                 assert!(after > 4.0 && after > 3.0 * before, "seed {seed}: {before} → {after} a second");
             }
         }

@@ -41,18 +41,18 @@ pub struct Happening {
     pub end: f64,
 }
 
-/// What a viewer would want clips of: the crowd reacts, and chat erupts a few seconds later.
-pub const MOMENTS: [Happening; 3] = [
+/// What a viewer would want clips of: the crowd reacts, and chat erupts a few seconds later. They are further apart than
+/// the time that fusion leaves between two moments (45 s unless it is set otherwise).
+pub const MOMENTS: [Happening; 2] = [
     Happening { kind: "cheer", start: 38.0, end: 44.5 },
-    Happening { kind: "applause", start: 71.0, end: 77.0 },
-    Happening { kind: "cheer", start: 102.0, end: 109.0 },
+    Happening { kind: "applause", start: 101.0, end: 108.0 },
 ];
 
 /// What is loud or busy and no moment: sounds that nobody reacts to, and a raid that fills chat with greetings.
 pub const DISTRACTORS: [Happening; 3] = [
-    Happening { kind: "beep", start: 27.0, end: 27.2 },
-    Happening { kind: "bang", start: 58.0, end: 58.4 },
-    Happening { kind: "raid", start: 88.0, end: 94.0 },
+    Happening { kind: "beep", start: 17.0, end: 17.2 },
+    Happening { kind: "raid", start: 66.0, end: 72.0 },
+    Happening { kind: "bang", start: 84.0, end: 84.4 },
 ];
 
 /// Where the parts of a demo stream lie.

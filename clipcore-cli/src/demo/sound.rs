@@ -22,7 +22,7 @@ pub(super) fn synthesise(seed: u64) -> Vec<f32> {
         clapping(part(&mut sound, *moment, 0.0), claps, &mut random);
     }
     beep(part(&mut sound, DISTRACTORS[0], 0.0));
-    bang(part(&mut sound, DISTRACTORS[1], 0.0), &mut Random::new(seed, "bang"));
+    bang(part(&mut sound, DISTRACTORS[2], 0.0), &mut Random::new(seed, "bang"));
     for sample in &mut sound {
         *sample = (1.8 * *sample).tanh();
     }

@@ -51,7 +51,7 @@ fn the_demo_stream_has_its_moments_where_the_truth_says() {
         let (before, during) = (mean(m.start - 10.0, m.start - 1.0), mean(m.start + 1.0, m.end - 1.5));
         assert!(during - before > 8.0, "{m:?}: {before:.1} → {during:.1} LUFS");
     }
-    for d in &DISTRACTORS[..2] {
+    for d in DISTRACTORS.iter().filter(|d| d.kind != "raid") {
         let loudest = levels.iter().filter(|(t, _)| d.start <= *t && *t < d.end + 0.5);
         let loudest = loudest.map(|(_, level)| *level).fold(f64::MIN, f64::max);
         assert!(loudest - mean(d.start - 10.0, d.start - 1.0) > 8.0, "{d:?} is not loud: {loudest:.1} LUFS");

@@ -72,13 +72,13 @@ const WORDS: [&str; 12] = [
     "is this live",
 ];
 
-/// About half an hour of every kind of wire event, in order: chat with bursts, a raid, a relay's reports,
+/// Twelve minutes of every kind of wire event, in order: chat with bursts, a raid, a relay's reports,
 /// levels, game events and markers; several at one instant, some on whole seconds, some before zero, one after
 /// two hours of nothing.
 pub fn events(seed: u64) -> Vec<AnyEvent> {
     let mut rng = Rng::new(seed);
     let (mut out, mut at) = (Vec::new(), -30_000_000i64);
-    while at < 1_500_000_000 {
+    while at < 700_000_000 {
         let second = at.div_euclid(1_000_000);
         let burst = (second.rem_euclid(180) < 12) && second > 60;
         at += rng.pause(if burst { 9.0 } else { 1.2 });
@@ -86,7 +86,7 @@ pub fn events(seed: u64) -> Vec<AnyEvent> {
             at = at.div_euclid(1_000_000) * 1_000_000;
         }
         chat(&mut out, &mut rng, Timestamp::from_micros(at), burst);
-        if rng.below(25) == 0 {
+        if rng.below(8) == 0 {
             other(&mut out, &mut rng, Timestamp::from_micros(at));
         }
     }

@@ -112,6 +112,19 @@ pub struct Clip {
     pub sha256: Option<String>,
 }
 
+impl Clip {
+    /// What tells its transitions apart, and rises from one to the next: 0 pending, 1 ready, 2 ready with pictures
+    /// beside it, 3 failed.
+    pub fn transition(&self) -> u32 {
+        match self.state {
+            ClipState::Pending => 0,
+            ClipState::Ready if self.thumbnail.is_none() && self.preview.is_none() => 1,
+            ClipState::Ready => 2,
+            ClipState::Failed => 3,
+        }
+    }
+}
+
 /// The id of the clip that shows a moment on a camera.
 pub fn clip_id(moment: &str, camera: &CameraId, profile: Profile) -> Arc<str> {
     stable_id(&[b"clip", moment.as_bytes(), camera.as_str().as_bytes(), profile.as_str().as_bytes()]).into()

@@ -257,10 +257,10 @@ impl Inner {
         if out.send(ready).await.is_err() {
             return;
         }
-        if let Some(file) = file.filter(|_| self.config.stills) {
-            if let Some(delivery) = self.with_stills(clip, peak, file).await {
-                let _ = out.send(delivery).await;
-            }
+        if let Some(file) = file.filter(|_| self.config.stills)
+            && let Some(delivery) = self.with_stills(clip, peak, file).await
+        {
+            let _ = out.send(delivery).await;
         }
     }
 
@@ -313,9 +313,8 @@ impl Inner {
         let made = spawn_blocking(move || stills::make(&this.ffmpeg, &clip_file, into)).await.ok()?;
         match made {
             Ok(made) => {
-                let relative = |p: PathBuf| p.file_name().map(|n| Path::new("clips").join(n));
-                clip.thumbnail = relative(made.thumbnail);
-                clip.preview = made.preview.and_then(relative);
+                clip.thumbnail = in_clips(&made.thumbnail);
+                clip.preview = made.preview.as_deref().and_then(in_clips);
             }
             Err(error) => {
                 // Sound has no picture; that is no failure worth a word.
@@ -327,6 +326,11 @@ impl Inner {
         }
         Some(Delivery::Clip { clip, file: Some(file) })
     }
+}
+
+/// The path of a file in `clips/`, relative to the output folder.
+fn in_clips(path: &Path) -> Option<PathBuf> {
+    path.file_name().map(|name| Path::new("clips").join(name))
 }
 
 fn fill(clip: &mut Clip, report: CutReport) {

@@ -73,8 +73,8 @@ impl ChatBurstConfig {
                 return Err(Error::config(format!("{key} of chat_burst is {value}; it must be 0 or more")));
             }
         }
-        if self.repeat_window > Duration::from_secs(60) {
-            return Err(Error::config("repeat_window of chat_burst must be at most 60 s"));
+        if self.repeat_window.is_zero() || self.repeat_window > Duration::from_secs(60) {
+            return Err(Error::config("repeat_window of chat_burst must be above 0 and at most 60 s"));
         }
         Ok(())
     }

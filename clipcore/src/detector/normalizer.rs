@@ -36,8 +36,8 @@ impl Default for NormalizerConfig {
     fn default() -> Self {
         Self {
             tau_fast: Duration::from_secs(10),
-            tau_slow: Duration::from_secs(180),
-            warm_up: Duration::from_secs(30),
+            tau_slow: Duration::from_secs(240),
+            warm_up: Duration::from_secs(60),
             winsor: 3.0,
             floor: 0.5,
             counts: true,

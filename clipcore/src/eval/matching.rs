@@ -9,7 +9,7 @@ use crate::cutter::Span;
 /// Both slices are of one stream, detections sorted by peak and labels by start. Gives for each detection the
 /// index of its label. Taking for each peak, in order, the free label whose window closes first gives the
 /// largest number of pairs (Glover, "Maximum matching in a convex bipartite graph", 1967).
-pub(super) fn pair(detections: &[Detection], labels: &[Label], tolerance: Duration) -> Vec<Option<usize>> {
+pub(crate) fn pair(detections: &[Detection], labels: &[Label], tolerance: Duration) -> Vec<Option<usize>> {
     let mut free = vec![true; labels.len()];
     detections
         .iter()

@@ -5,8 +5,11 @@ use super::{Counts, DurationsBuilder, Trace};
 use crate::detector::Signal;
 use crate::event::{ChatMessage, Event, Kinds};
 use crate::log::Record;
-use crate::replay::{Line, read_line};
+use crate::replay::{Line, own_record, read_line};
 use crate::{Result, StreamId, Timestamp};
+
+/// Instants and scores of a stream's signals, by detector and label.
+pub type ByLabel = BTreeMap<(String, String), Vec<(Timestamp, f64)>>;
 
 /// What recordings say about their streams, as far as baselines, lengths and plots need it: who wrote and what
 /// is not kept.
@@ -17,7 +20,7 @@ pub struct Observed {
     /// The first and last instants.
     pub durations: DurationsBuilder,
     /// Signals, by detector and label.
-    pub signals: BTreeMap<StreamId, BTreeMap<(String, String), Vec<(Timestamp, f64)>>>,
+    pub signals: BTreeMap<StreamId, ByLabel>,
     /// Lines that were neither event, record nor signal, or had no stream time.
     pub bad: u64,
 }
@@ -44,15 +47,14 @@ impl Observed {
 
     fn line(&mut self, line: &[u8], kinds: &Kinds) -> Option<()> {
         let Ok(event) = kinds.parse(line) else {
-            return self.signal(&serde_json::from_slice(line).ok()?);
+            if !own_record(line) {
+                return self.signal(&serde_json::from_slice(line).ok()?);
+            }
+            return match Record::from_json(line, kinds).ok()? {
+                Record::Signal(signal) => self.signal(&signal),
+                _ => Some(()),
+            };
         };
-        if event.kind() == "clipcore.signal" {
-            let Record::Signal(signal) = Record::from_json(line, kinds).ok()? else { return None };
-            return self.signal(&signal);
-        }
-        if event.kind().starts_with("clipcore.") {
-            return Some(());
-        }
         let (stream, at) = (event.stream()?, event.at()?);
         self.durations.see(stream, at);
         let counts = self.counts.entry(stream.clone()).or_default();

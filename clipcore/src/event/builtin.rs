@@ -11,9 +11,14 @@ use crate::{Timestamp, WallTime};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChatMessage {
     /// A pseudonym or platform id; equal for messages of the same person.
+    #[serde(deserialize_with = "super::parts::arc_str")]
     pub user: Arc<str>,
     /// The words; absent where the stream's consent does not cover chat text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::parts::optional_arc_str"
+    )]
     pub text: Option<Arc<str>>,
     /// Names of the emotes used, where the platform marks them.
     #[serde(default, skip_serializing_if = "is_empty")]

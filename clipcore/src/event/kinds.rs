@@ -1,17 +1,19 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
+use super::parts::Parts;
 use super::wire::Envelope;
 use super::{AnyEvent, Event, Header, Stamped, Unknown};
-use crate::ids::{shorten, stable_id};
+use crate::ids::shorten;
 use crate::{Error, Result, StreamId, Timestamp, WallTime};
 
-type Build = fn(Header, Value) -> Result<AnyEvent>;
+/// Makes an event of a header and the JSON text of its `data`.
+type Build = fn(Header, &str) -> Result<AnyEvent>;
 
 /// The event kinds that a program knows how to read.
 ///
@@ -26,7 +28,7 @@ pub struct Kinds {
 #[derive(Clone, Default)]
 struct Table {
     build: HashMap<&'static str, Build>,
-    aliases: HashMap<&'static str, &'static str>,
+    aliases: Vec<(&'static str, &'static str)>,
 }
 
 impl fmt::Debug for Kinds {
@@ -46,7 +48,7 @@ impl Kinds {
     /// Makes a payload type readable from the wire.
     pub fn register<E: Event + Serialize + DeserializeOwned>(&mut self) {
         Arc::make_mut(&mut self.table).build.insert(E::KIND, |header, data| {
-            let data: E = serde_json::from_value(data).map_err(|e| {
+            let data: E = serde_json::from_str(data).map_err(|e| {
                 Error::invalid(format!("the data of this {} event is not as it should be", E::KIND))
                     .with_context("id", shorten(&header.id))
                     .with_source(e)
@@ -57,7 +59,9 @@ impl Kinds {
 
     /// Takes `old` for `kind` in what is read.
     pub fn alias(&mut self, old: &'static str, kind: &'static str) {
-        Arc::make_mut(&mut self.table).aliases.insert(old, kind);
+        let aliases = &mut Arc::make_mut(&mut self.table).aliases;
+        aliases.retain(|(name, _)| *name != old);
+        aliases.push((old, kind));
     }
 
     /// Whether `kind` (or an alias of it) has a registered payload type.
@@ -66,7 +70,9 @@ impl Kinds {
     }
 
     fn canonical<'a>(&self, kind: &'a str) -> &'a str {
-        self.table.aliases.get(kind).copied().unwrap_or(kind)
+        // A handful of names: comparing lengths first is quicker than hashing.
+        let aliases = &self.table.aliases;
+        aliases.iter().find(|(old, _)| *old == kind).map_or(kind, |(_, canonical)| canonical)
     }
 
     /// Reads one JSON event: canonical CloudEvents 1.0 or the short form.
@@ -74,63 +80,103 @@ impl Kinds {
     /// # Errors
     /// `InvalidInput` that names the member that is missing or wrong.
     pub fn parse(&self, json: &[u8]) -> Result<Incoming> {
-        let envelope: Envelope = serde_json::from_slice(json).map_err(|e| {
-            Error::invalid("this is not an event")
-                .with_source(e)
-                .with_context("text", shorten(&String::from_utf8_lossy(json)))
-                .with_hint(r#"an event is a JSON object such as {"type":"marker","stream":"s1","at":12.3,"data":{}}"#)
-        })?;
-        envelope.into_incoming(self)
+        Ok(Incoming::new(parts(json)?, self))
     }
 
-    pub(super) fn build(&self, header: Header, kind: &str, data: Value) -> Result<AnyEvent> {
+    /// [`parse`](Self::parse) and [`Incoming::resolve`] in one step, without the copies in between: the fast way
+    /// to read many events. An event that names no stream is filed under `stream`.
+    ///
+    /// # Errors
+    /// As both of them.
+    pub fn parse_event(
+        &self,
+        json: &[u8],
+        stream: Option<&StreamId>,
+        to_stream_time: &mut dyn FnMut(&StreamId, WallTime) -> Option<Timestamp>,
+    ) -> Result<AnyEvent> {
+        let mut parts = parts(json)?;
+        if parts.stream.is_none() {
+            parts.stream = stream.cloned();
+        }
+        parts.resolve(self, to_stream_time)
+    }
+
+    pub(super) fn build(&self, header: Header, kind: &str, data: &str) -> Result<AnyEvent> {
         match self.table.build.get(self.canonical(kind)) {
             Some(build) => build(header, data),
-            None => Ok(AnyEvent::unknown(header, Unknown { kind: kind.into(), data })),
+            None => {
+                let data = serde_json::from_str(data)?;
+                Ok(AnyEvent::unknown(header, Unknown { kind: kind.into(), data }))
+            }
         }
     }
+}
+
+fn parts(json: &[u8]) -> Result<Parts<'_>> {
+    let envelope: Envelope<'_> = serde_json::from_slice(json).map_err(|e| {
+        Error::invalid("this is not an event")
+            .with_source(e)
+            .with_context("text", shorten(&String::from_utf8_lossy(json)))
+            .with_hint(
+                r#"an event is a JSON object such as {"type":"marker","stream":"s1","at":12.3,"data":{}}"#,
+            )
+    })?;
+    envelope.into_parts()
 }
 
 /// An event as it came in: perhaps without a stream-time instant yet.
 #[derive(Debug, Clone)]
 pub struct Incoming {
-    pub(super) kinds: Kinds,
-    pub(super) kind: String,
-    pub(super) data: Value,
-    pub(super) id: Option<String>,
-    pub(super) source: Option<String>,
-    pub(super) stream: Option<StreamId>,
-    pub(super) camera: Option<crate::CameraId>,
-    pub(super) at: Option<Timestamp>,
-    pub(super) time: Option<WallTime>,
-    pub(super) trace: Option<String>,
+    kinds: Kinds,
+    parts: Parts<'static>,
+    /// JSON text.
+    data: Box<str>,
 }
 
 impl Incoming {
+    fn new(parts: Parts<'_>, kinds: &Kinds) -> Self {
+        let own = |text: Option<Cow<'_, str>>| text.map(|t| Cow::Owned(t.into_owned()));
+        Self {
+            kinds: kinds.clone(),
+            data: parts.data.into(),
+            parts: Parts {
+                kind: Cow::Owned(parts.kind.into_owned()),
+                data: "null",
+                id: own(parts.id),
+                source: own(parts.source),
+                stream: parts.stream,
+                camera: parts.camera,
+                at: parts.at,
+                time: parts.time,
+                trace: own(parts.trace),
+            },
+        }
+    }
+
     /// The CloudEvents `type` as it came.
     pub fn kind(&self) -> &str {
-        &self.kind
+        &self.parts.kind
     }
 
     /// The stream it names, where it names one.
     pub fn stream(&self) -> Option<&StreamId> {
-        self.stream.as_ref()
+        self.parts.stream.as_ref()
     }
 
     /// Stream time, where the event carries it.
     pub fn at(&self) -> Option<Timestamp> {
-        self.at
+        self.parts.at
     }
 
     /// Civil time, where the event carries it.
     pub fn time(&self) -> Option<WallTime> {
-        self.time
+        self.parts.time
     }
 
     /// Files the event under `stream` where it names none itself.
     #[must_use]
     pub fn with_default_stream(mut self, stream: &StreamId) -> Self {
-        self.stream.get_or_insert_with(|| stream.clone());
+        self.parts.stream.get_or_insert_with(|| stream.clone());
         self
     }
 
@@ -142,45 +188,7 @@ impl Incoming {
     /// `InvalidInput` where stream or time is missing or `to_stream_time` does not know, or where `data`
     /// does not fit the kind.
     pub fn resolve(self, to_stream_time: &mut dyn FnMut(WallTime) -> Option<Timestamp>) -> Result<AnyEvent> {
-        let stream = self.stream.ok_or_else(|| {
-            Error::invalid(format!("this {} event names no stream", self.kind))
-                .with_hint(r#"add "stream" (or the CloudEvents "subject")"#)
-        })?;
-        let at = match (self.at, self.time) {
-            (Some(at), _) => at,
-            (None, Some(time)) => to_stream_time(time).ok_or_else(|| {
-                Error::invalid(format!("the time {time} cannot be placed on the timeline of {stream}"))
-                    .with_hint("the stream has no clock yet: give \"at\" in stream seconds, or start the media first")
-            })?,
-            (None, None) => {
-                return Err(Error::invalid(format!("this {} event has neither \"at\" nor \"time\"", self.kind))
-                    .with_hint("add \"at\" (stream seconds) or \"time\" (RFC 3339)"));
-            }
-        };
-        let source = self.source.unwrap_or_else(|| "unknown".to_owned());
-        let id = match self.id {
-            Some(id) => id,
-            None => {
-                let when = self.time.map_or(at.as_micros(), WallTime::as_unix_micros);
-                let data = serde_json::to_vec(&self.data)?;
-                stable_id(&[
-                    stream.as_str().as_bytes(),
-                    source.as_bytes(),
-                    self.kind.as_bytes(),
-                    &when.to_be_bytes(),
-                    &data,
-                ])
-            }
-        };
-        let header = Header {
-            id: Arc::from(id),
-            source: Arc::from(source),
-            stream,
-            camera: self.camera,
-            at,
-            time: self.time,
-            trace: self.trace.map(Arc::from),
-        };
-        self.kinds.build(header, &self.kind, self.data)
+        let Self { kinds, parts, data } = self;
+        Parts { data: &data, ..parts }.resolve(&kinds, &mut |_, wall| to_stream_time(wall))
     }
 }

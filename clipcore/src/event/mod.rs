@@ -24,6 +24,7 @@ pub mod builtin;
 mod erased;
 mod kinds;
 pub mod media;
+mod parts;
 mod redact;
 mod wire;
 

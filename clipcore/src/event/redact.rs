@@ -15,7 +15,10 @@ impl Consent {
                 if message.text.is_none() && message.emotes.is_empty() {
                     return Some(event);
                 }
-                let counted = ChatMessage { text: None, emotes: [].into(), ..message.clone() };
+                let mut counted = ChatMessage { text: None, ..message.clone() };
+                if !counted.emotes.is_empty() {
+                    counted.emotes = [].into();
+                }
                 Some(AnyEvent::wire(Stamped { header: event.shared_header(), data: counted }))
             }
             Transcript::KIND if !self.chat_text => None,

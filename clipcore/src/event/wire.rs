@@ -1,9 +1,15 @@
 //! CloudEvents 1.0 JSON, and the short form that a `curl` can type.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt;
 
-use super::{AnyEvent, Incoming, Kinds};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::AnyEvent;
+use super::parts::{Parts, Text};
 use crate::ids::shorten;
 use crate::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
@@ -15,35 +21,90 @@ pub(crate) const OWN: &str = "clipcore.";
 
 /// The members of an event as they stand in JSON; unknown members are ignored, as CloudEvents asks.
 #[derive(Debug, Deserialize)]
-pub(super) struct Envelope {
-    specversion: Option<String>,
-    id: Option<IdText>,
-    source: Option<String>,
-    r#type: Option<String>,
-    subject: Option<String>,
-    stream: Option<String>,
+pub(super) struct Envelope<'a> {
+    #[serde(borrow)]
+    specversion: Option<Text<'a>>,
+    #[serde(borrow)]
+    id: Option<IdText<'a>>,
+    #[serde(borrow)]
+    source: Option<Text<'a>>,
+    #[serde(borrow)]
+    r#type: Option<Text<'a>>,
+    #[serde(borrow)]
+    subject: Option<Text<'a>>,
+    #[serde(borrow)]
+    stream: Option<Text<'a>>,
     time: Option<WallTime>,
     at: Option<Seconds>,
     camera: Option<CameraId>,
-    traceparent: Option<String>,
-    #[serde(default)]
-    data: Value,
+    #[serde(borrow)]
+    traceparent: Option<Text<'a>>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
 }
 
 /// CloudEvents says string; producers send numbers too.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum IdText {
-    Text(String),
-    Number(i64),
-}
+#[derive(Debug)]
+struct IdText<'a>(Cow<'a, str>);
 
 /// CloudEvents extensions are strings; the short form has a number.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 enum Seconds {
     Number(f64),
     Text(String),
+}
+
+/// A number or a text, without the copy that serde's untagged enums take first.
+struct TextOrNumber;
+
+enum Either<'a> {
+    Text(Cow<'a, str>),
+    Int(i64),
+    Float(f64),
+}
+
+impl<'de> Visitor<'de> for TextOrNumber {
+    type Value = Either<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a number")
+    }
+    fn visit_borrowed_str<E: de::Error>(self, v: &'de str) -> Result<Either<'de>, E> {
+        Ok(Either::Text(Cow::Borrowed(v)))
+    }
+    fn visit_str<E: de::Error>(self, v: &str) -> Result<Either<'de>, E> {
+        Ok(Either::Text(Cow::Owned(v.to_owned())))
+    }
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<Either<'de>, E> {
+        Ok(Either::Int(v))
+    }
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<Either<'de>, E> {
+        Ok(i64::try_from(v).map_or(Either::Float(v as f64), Either::Int))
+    }
+    fn visit_f64<E: de::Error>(self, v: f64) -> Result<Either<'de>, E> {
+        Ok(Either::Float(v))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for IdText<'a> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match d.deserialize_any(TextOrNumber)? {
+            Either::Text(text) => Ok(Self(text)),
+            Either::Int(n) => Ok(Self(Cow::Owned(n.to_string()))),
+            Either::Float(n) => {
+                Err(de::Error::custom(format!("the id {n} is neither a string nor an integer")))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(match d.deserialize_any(TextOrNumber)? {
+            Either::Text(text) => Self::Text(text.into_owned()),
+            Either::Int(n) => Self::Number(n as f64),
+            Either::Float(n) => Self::Number(n),
+        })
+    }
 }
 
 impl Seconds {
@@ -58,13 +119,15 @@ impl Seconds {
     }
 }
 
-impl Envelope {
-    pub(super) fn into_incoming(self, kinds: &Kinds) -> Result<Incoming> {
-        if let Some(version) = self.specversion.as_deref().filter(|v| *v != "1.0") {
-            return Err(Error::invalid(format!("CloudEvents {:?} is not supported", shorten(version)))
+impl<'a> Envelope<'a> {
+    /// Checks the members.
+    pub(super) fn into_parts(self) -> Result<Parts<'a>> {
+        let text = |t: Option<Text<'a>>| t.map(|t| t.0);
+        if let Some(version) = text(self.specversion).filter(|v| v != "1.0") {
+            return Err(Error::invalid(format!("CloudEvents {:?} is not supported", shorten(&version)))
                 .with_hint("send specversion 1.0"));
         }
-        let kind = self.r#type.filter(|t| !t.is_empty()).ok_or_else(|| {
+        let kind = text(self.r#type).filter(|t| !t.is_empty()).ok_or_else(|| {
             Error::invalid("the event has no \"type\"").with_hint("add it, for example \"chat.message\"")
         })?;
         if kind.starts_with(OWN) {
@@ -74,27 +137,23 @@ impl Envelope {
             ))
             .with_hint(format!("event types cannot begin with {OWN:?}")));
         }
-        let id = self.id.map(|id| match id {
-            IdText::Text(text) => text,
-            IdText::Number(n) => n.to_string(),
-        });
-        for (name, text) in [("type", Some(&kind)), ("id", id.as_ref()), ("source", self.source.as_ref())] {
+        let (id, source) = (self.id.map(|id| id.0), text(self.source));
+        for (name, text) in [("type", Some(&kind)), ("id", id.as_ref()), ("source", source.as_ref())] {
             if text.is_some_and(|t| t.len() > MAX_TEXT) {
                 return Err(Error::invalid(format!("\"{name}\" is longer than {MAX_TEXT} bytes")));
             }
         }
-        let stream = self.stream.or(self.subject).map(StreamId::new).transpose()?;
-        Ok(Incoming {
-            kinds: kinds.clone(),
+        let stream = text(self.stream.or(self.subject)).map(StreamId::new).transpose()?;
+        Ok(Parts {
             kind,
-            data: self.data,
+            data: self.data.map_or("null", RawValue::get),
             id: id.filter(|id| !id.is_empty()),
-            source: self.source,
+            source,
             stream,
             camera: self.camera,
             at: self.at.map(Seconds::timestamp).transpose()?,
             time: self.time,
-            trace: self.traceparent,
+            trace: text(self.traceparent),
         })
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::bounds::ChatDelay;
+use super::bounds::{Burst, ChatDelay};
 use super::memory::{Item, Memory};
 use super::{Bounds, Evidence, FusionSetup, Moment, MomentState, Role};
 use crate::detector::round_score;
@@ -11,6 +11,23 @@ use crate::{StreamId, Timestamp};
 
 /// Fast evidence of at least this share of the score supports a moment's bounds, in logits.
 const SUPPORT: f64 = 0.5;
+
+/// Fast evidence this close to each other is one happening.
+const SAME_HAPPENING: Duration = Duration::from_secs(5);
+/// As many happenings of one moment are told apart.
+const MAX_HAPPENINGS: usize = 8;
+/// How much chat's delay varies: the scale of a Laplace distribution with the median absolute deviation of 9 s that was
+/// measured on two games (9 / ln 2).
+const DELAY_SCALE_SECS: f64 = 13.0;
+
+/// Something that was heard or seen in the course of a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Happening {
+    onset: Timestamp,
+    last: Timestamp,
+    /// Its strongest evidence, in logits.
+    strength: f64,
+}
 
 /// The evidence at one tick, weighed.
 #[derive(Debug, Clone, Default)]
@@ -59,12 +76,12 @@ pub(super) struct Active {
     evidence: Vec<Evidence>,
     /// What names it, with the instant it was found.
     named: Option<Item>,
-    fast_onset: Option<Timestamp>,
+    /// What was heard or seen, one entry a happening.
+    happenings: Vec<Happening>,
     /// What a person asked for began here, and when they last asked.
     wish: Option<(Timestamp, Timestamp)>,
     pub(super) last_fast: Option<Timestamp>,
-    last_late: Option<Timestamp>,
-    late_peak: Option<(Timestamp, f64)>,
+    chat: Option<Burst>,
     /// The last tick at which fresh evidence was above the exit threshold.
     pub(super) last_above: Timestamp,
     /// For how long fast evidence alone was above the enter threshold.
@@ -82,11 +99,10 @@ impl Active {
             score: f64::MIN,
             evidence: Vec::new(),
             named: None,
-            fast_onset: None,
+            happenings: Vec::new(),
             wish: None,
             last_fast: None,
-            last_late: None,
-            late_peak: None,
+            chat: None,
             last_above: now,
             sustained: Duration::ZERO,
         }
@@ -106,20 +122,18 @@ impl Active {
             self.peak = now;
             self.evidence = explain(setup, memories, now);
         }
-        if weighed.fresh >= setup.weights.decision.exit() {
+        let above = weighed.fresh >= setup.weights.decision.exit();
+        if above {
             self.last_above = now;
-            if weighed.late > 0.0 {
-                self.last_late = Some(now);
-            }
         }
-        if weighed.late > self.late_peak.map_or(0.0, |(_, late)| late) {
-            self.late_peak = Some((now, weighed.late));
+        if weighed.late > 0.0 {
+            self.react(setup, memories, weighed.late, above, now);
         }
         for (group, memory) in setup.groups.iter().zip(memories) {
             let Some((item, llr)) = memory.best(now, group) else { continue };
             match group.role {
                 Role::Fast if group.weight * llr >= SUPPORT => {
-                    self.fast_onset = earlier(self.fast_onset, item.onset);
+                    self.happened(item, group.weight * llr);
                     if let Some(fresh) = memory.fresh(now) {
                         self.last_fast = self.last_fast.max(Some(fresh.at));
                     }
@@ -140,20 +154,69 @@ impl Active {
         }
     }
 
+    /// Files fast evidence under the happening that it continues, or as a new one.
+    fn happened(&mut self, item: &Item, strength: f64) {
+        let near =
+            |h: &&mut Happening| item.onset <= h.last + SAME_HAPPENING && item.at + SAME_HAPPENING >= h.onset;
+        if let Some(known) = self.happenings.iter_mut().find(near) {
+            known.onset = known.onset.min(item.onset);
+            known.last = known.last.max(item.at);
+            known.strength = known.strength.max(strength);
+            return;
+        }
+        if self.happenings.len() == MAX_HAPPENINGS {
+            self.happenings.remove(0);
+        }
+        self.happenings.push(Happening { onset: item.onset, last: item.at, strength });
+    }
+
+    /// When what the moment is about began. Where several things happened, the one that is most likely behind what chat
+    /// says: the log-likelihood of its evidence plus that of chat being as late as it would have to be.
+    fn fast_onset(&self, onset_delay: Duration) -> Option<Timestamp> {
+        let likelihood = |h: &Happening| {
+            let lateness = self.chat.as_ref().map(|chat| chat.onset.secs_since(h.onset + onset_delay).abs());
+            h.strength - lateness.unwrap_or(0.0) / DELAY_SCALE_SECS
+        };
+        self.happenings.iter().max_by(|a, b| likelihood(a).total_cmp(&likelihood(b))).map(|h| h.onset)
+    }
+
+    /// Takes in that chat speaks.
+    fn react(
+        &mut self,
+        setup: &FusionSetup,
+        memories: &[Memory],
+        strength: f64,
+        above: bool,
+        now: Timestamp,
+    ) {
+        let late = setup.groups.iter().zip(memories).filter(|(group, _)| group.role == Role::Late);
+        let strongest = late
+            .filter_map(|(group, memory)| {
+                memory.best(now, group).map(|(item, llr)| (group.weight * llr, item))
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let onset = strongest.map_or(now, |(_, item)| item.onset);
+        let burst = self.chat.get_or_insert(Burst { onset, peak: now, strength, last: now });
+        if strength > burst.strength {
+            (burst.peak, burst.strength) = (now, strength);
+        }
+        if above {
+            burst.last = now;
+        }
+    }
+
     /// Where a clip of it begins and ends, as far as is known at `now`.
     fn bounds(&self, bounds: &Bounds, delay: Duration, now: Timestamp) -> (Timestamp, Timestamp) {
-        let seen = self.fast_onset.into_iter().chain(self.wish.map(|(since, _)| since)).min();
-        let (start, end) = match (seen, self.late_peak) {
-            (Some(onset), _) => {
-                let heard = self.last_late.map(|late| late - delay);
+        let onset_delay = (bounds.chat_onset_delay + delay).saturating_sub(bounds.chat_delay);
+        let seen = self.fast_onset(onset_delay).into_iter().chain(self.wish.map(|(since, _)| since)).min();
+        let (start, end) = match (seen, &self.chat) {
+            (Some(onset), chat) => {
+                let heard = chat.as_ref().map(|chat| chat.last - delay);
                 let end =
                     [self.last_fast, self.wish.map(|(_, last)| last), heard].into_iter().flatten().max();
                 (onset, end.unwrap_or(onset).max(onset))
             }
-            (None, Some((peak, _))) => {
-                let happened = peak - delay;
-                (happened - bounds.chat_before, happened + bounds.chat_after)
-            }
+            (None, Some(chat)) => bounds.of_chat(chat, delay),
             (None, None) => (now, now),
         };
         (start - bounds.pre_roll, end + bounds.post_roll)
@@ -202,8 +265,8 @@ impl Active {
     }
 
     /// When it happened and when chat peaked, where both sound (or the like) and chat were there.
-    pub(super) fn lesson(&self) -> Option<(Timestamp, Timestamp)> {
-        Some((self.fast_onset?, self.late_peak?.0))
+    pub(super) fn lesson(&self, bounds: &Bounds) -> Option<(Timestamp, Timestamp)> {
+        Some((self.fast_onset(bounds.chat_onset_delay)?, self.chat.as_ref()?.peak))
     }
 }
 

@@ -15,26 +15,56 @@ pub struct Bounds {
     /// How long after the last evidence a clip ends.
     #[serde(with = "crate::config::secs")]
     pub post_roll: Duration,
-    /// How late chat peaks after what it reacts to, until a channel has taught its own delay.
+    /// How late chat peaks after the beginning of what it reacts to, until a channel has taught its own delay.
     #[serde(with = "crate::config::secs")]
     pub chat_delay: Duration,
-    /// Moments of chat alone: how much earlier than that the clip begins, since the delay varies.
+    /// How late chat begins to rise after it; follows what is learned about the peak.
+    #[serde(with = "crate::config::secs")]
+    pub chat_onset_delay: Duration,
+    /// Moments of chat alone: how long before that beginning the clip starts, since the delay varies.
     #[serde(with = "crate::config::secs")]
     pub chat_before: Duration,
-    /// Moments of chat alone: how long after that instant the clip ends, before the post-roll.
+    /// Moments of chat alone: for how long what the peak reacts to goes on.
     #[serde(with = "crate::config::secs")]
     pub chat_after: Duration,
+    /// Moments of chat alone: by how much of the burst's own length the clip grows at its end.
+    pub chat_stretch: f64,
 }
 
 impl Bounds {
     pub(super) fn validate(&self) -> Result<()> {
         let longest = Duration::from_secs(600);
-        let all = [self.pre_roll, self.post_roll, self.chat_delay, self.chat_before, self.chat_after];
-        if all.iter().any(|d| *d > longest) {
+        let rolls = [self.pre_roll, self.post_roll, self.chat_before, self.chat_after];
+        if [self.chat_delay, self.chat_onset_delay].iter().chain(&rolls).any(|d| *d > longest) {
             return Err(Error::config("the durations of bounds must be at most 600 s"));
+        }
+        if !(0.0..=2.0).contains(&self.chat_stretch) {
+            return Err(Error::config("chat_stretch must be from 0 to 2"));
         }
         Ok(())
     }
+
+    /// Start and end, without the rolls, of what a burst of chat is about, where `delay` is the channel's.
+    pub(super) fn of_chat(&self, burst: &Burst, delay: Duration) -> (Timestamp, Timestamp) {
+        let onset_delay = (self.chat_onset_delay + delay).saturating_sub(self.chat_delay);
+        let start = burst.onset - onset_delay - self.chat_before;
+        let length = burst.last.micros_since(burst.onset).max(0) as f64;
+        let end = burst.peak - delay + self.chat_after;
+        let end = end.offset_micros((self.chat_stretch * length) as i64);
+        (start, end.max(start + Duration::from_secs(1)))
+    }
+}
+
+/// A burst of chat in a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Burst {
+    /// When chat began to rise.
+    pub(super) onset: Timestamp,
+    /// When it was strongest, and how strong.
+    pub(super) peak: Timestamp,
+    pub(super) strength: f64,
+    /// When it was last above the exit threshold.
+    pub(super) last: Timestamp,
 }
 
 /// How late this channel's chat is, from confirmed moments that had both sound and chat.

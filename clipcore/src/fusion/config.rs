@@ -100,7 +100,7 @@ pub struct FusionSetup {
     /// In the order of the memories.
     pub(super) groups: Vec<Group>,
     /// For each calibration, its group.
-    group_of: Vec<usize>,
+    pub(super) group_of: Vec<usize>,
     /// How long a label stays eligible to name a moment.
     pub(super) naming: Group,
 }

@@ -196,7 +196,7 @@ impl EvidenceFusion {
     fn close(&mut self, active: Active, now: Timestamp, out: &mut Vec<Moment>) {
         self.state.blocked_until = Some(active.peak + self.setup.weights.decision.refractory);
         self.state.armed = false;
-        let lesson = active.lesson();
+        let lesson = active.lesson(&self.setup.weights.bounds);
         self.emit(active, MomentState::Closed, now, out);
         if let Some((onset, peak)) = lesson {
             self.state.delay.learn(onset, peak);

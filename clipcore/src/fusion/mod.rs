@@ -8,6 +8,7 @@ mod decision;
 mod evidence;
 mod memory;
 mod moment;
+pub(crate) mod trace;
 mod weights;
 
 pub use bounds::Bounds;

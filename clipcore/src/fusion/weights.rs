@@ -9,6 +9,8 @@ use crate::{Error, Result};
 
 /// The newest layout of weights files.
 const FORMAT: u32 = 1;
+const HEADER: &str =
+    "# What clipcore's evidence fusion knows from data; clipcore::fusion::Weights says what the keys mean.\n";
 
 /// When a group's evidence comes, relative to what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +111,7 @@ impl Weights {
     /// # Errors
     /// As [`to_toml`](Self::to_toml), and where the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        std::fs::write(path, self.to_toml()?).map_err(|e| Error::io(e, path))
+        std::fs::write(path, format!("{HEADER}{}", self.to_toml()?)).map_err(|e| Error::io(e, path))
     }
 
     /// Checks that the parts fit together.

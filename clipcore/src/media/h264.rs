@@ -140,7 +140,10 @@ impl Sps {
             if chroma_format == 3 {
                 r.bits(1)?;
             }
-            bit_depth = 8 + r.ue()?.max(r.ue()?);
+            bit_depth = r.ue()?.max(r.ue()?).saturating_add(8);
+            if chroma_format > 3 || bit_depth > 14 {
+                return Err(Error::invalid("a sequence parameter set is nonsensical"));
+            }
             r.bits(1)?;
             if r.bits(1)? == 1 {
                 for i in 0..if chroma_format == 3 { 12 } else { 8 } {
@@ -355,6 +358,13 @@ mod tests {
         for cut in 0..8 {
             assert!(Sps::parse(&unit[..cut]).is_err());
         }
+    }
+
+    #[test]
+    fn absurd_numbers_are_refused() {
+        // High profile, id 0, 4:2:0, then a bit depth with 31 leading zeros.
+        let unit = [0x67, 100, 0, 30, 0b1010_0000, 0, 0, 0, 0b0000_1111, 255, 255, 255, 255, 255, 255, 255];
+        assert!(Sps::parse(&unit).unwrap_err().to_string().contains("nonsensical"));
     }
 
     #[test]

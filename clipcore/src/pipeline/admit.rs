@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::consent::Consent;
 use crate::detector::Signal;
-use crate::event::{AnyEvent, Clock, EpochStart, Event, Incoming};
+use crate::event::{AnyEvent, Clock, EpochStart, Event, Incoming, OWN};
 use crate::privacy::{Pseudonymizer, redact};
 use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
@@ -40,7 +40,7 @@ impl Gate {
     ///
     /// # Errors
     /// As [`event`](Self::event), and `InvalidInput` where it cannot be placed.
-    pub(super) fn incoming(&self, incoming: Incoming) -> Result<Option<AnyEvent>> {
+    pub(super) fn incoming(&self, incoming: Incoming) -> Result<AnyEvent> {
         let event = incoming.with_default_stream(&self.stream).resolve(&mut |wall| {
             let offset = self.wall_offset?;
             Some(Timestamp::from_micros(wall.as_unix_micros().saturating_sub(offset)))
@@ -52,10 +52,10 @@ impl Gate {
     ///
     /// # Errors
     /// `InvalidInput` for events of other streams, of the edge's own kinds, or absurdly far ahead; `Unsupported`
-    /// for payloads without a wire form.
-    pub(super) fn event(&self, event: AnyEvent) -> Result<Option<AnyEvent>> {
+    /// for payloads without a wire form; `ConsentRequired` where nothing of it may be kept.
+    pub(super) fn event(&self, event: AnyEvent) -> Result<AnyEvent> {
         self.owned(event.stream(), event.kind())?;
-        if [Clock::KIND, EpochStart::KIND].contains(&event.kind()) || event.kind().starts_with("clipcore.") {
+        if [Clock::KIND, EpochStart::KIND].contains(&event.kind()) || event.kind().starts_with(OWN) {
             return Err(Error::invalid(format!("{} records are written by clipcore itself", event.kind()))
                 .with_hint("leave them out of what you send"));
         }
@@ -64,7 +64,12 @@ impl Gate {
             Error::new(ErrorKind::Unsupported, format!("{} events cannot be logged", event.kind()))
                 .with_hint("run a detector of sound or pictures at the source and send its signals")
         })??;
-        Ok(redact(&event, self.consent, self.pseudonyms.as_ref()))
+        redact(&event, self.consent, self.pseudonyms.as_ref()).ok_or_else(|| {
+            let what =
+                format!("{} events are not kept: the stream's consent does not cover them", event.kind());
+            Error::new(ErrorKind::ConsentRequired, what)
+                .with_hint("where the people concerned agreed, add --consent chat_text or --consent face")
+        })
     }
 
     /// Lets a signal through.
@@ -106,7 +111,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::event::Kinds;
+    use crate::event::{Header, Kinds, Unknown};
 
     fn gate(consent: Consent) -> Gate {
         Gate::new(StreamId::new("s").unwrap(), consent, Duration::from_secs(3600))
@@ -125,7 +130,8 @@ mod tests {
         let kept = gate(Consent::ALL).incoming(chat()).unwrap().to_json().unwrap();
         assert!(kept.contains("hi") && kept.contains("Kappa"));
         let face = || incoming("face.expression", 1.0, json!({"scores": {"joy": 0.9}}));
-        assert!(!gate(Consent::NONE).incoming(face()).unwrap().to_json().unwrap().contains("joy"));
+        let refused = gate(Consent::NONE).incoming(face()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConsentRequired, "{refused}");
         assert!(gate(Consent::ALL).incoming(face()).unwrap().to_json().unwrap().contains("joy"));
     }
 
@@ -154,12 +160,15 @@ mod tests {
         let other = Kinds::builtin().parse(br#"{"type":"marker","stream":"t","at":1,"data":{}}"#).unwrap();
         for (event, says) in [
             (incoming("clock", 1.0, json!({"end": true})), "written by clipcore itself"),
-            (incoming("clipcore.moment", 1.0, json!({})), "written by clipcore itself"),
             (incoming("marker", 9e8, json!({})), "ahead of the stream"),
             (other, "is of stream t, not of s"),
         ] {
             let error = gate.incoming(event).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
+        let header = Header::new(StreamId::new("s").unwrap(), Timestamp::ZERO, "a program", "1");
+        let unknown = Unknown { kind: "clipcore.moment".into(), data: json!({}) };
+        let forged = gate.event(AnyEvent::unknown(header, unknown)).unwrap_err().to_string();
+        assert!(forged.contains("written by clipcore itself"), "{forged}");
     }
 }

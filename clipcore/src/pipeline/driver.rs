@@ -57,10 +57,16 @@ pub(super) struct Running {
     pub(super) live_offset: Option<i64>,
     /// The clock at the last checkpoint.
     checkpoint_at: Option<Timestamp>,
+    /// Nothing can be appended any more.
+    pub(super) log_failed: bool,
     /// An earlier run's state has been taken up.
     pub(super) recovered: bool,
+    /// The watermark that an earlier run had reached.
+    pub(super) decided: Option<Timestamp>,
     /// The end of the input is in the log.
     pub(super) ended: bool,
+    /// It was there before this run.
+    pub(super) was_ended: bool,
     /// Set once sources were asked to end: when they will be ended.
     pub(super) deadline: Option<Pin<Box<Sleep>>>,
     /// Sources that failed, with whether they drive the clock.
@@ -152,17 +158,18 @@ impl Driver {
             return Ok(());
         }
         let records = std::mem::take(&mut self.state.batch);
-        self.append(&records).await?;
+        let records = self.append(records).await?;
         let outcome = self.feed(records).await?;
         self.count(&outcome);
         if let Some(observe) = &self.shared.observers.signal {
             outcome.signals.iter().for_each(|signal| observe(signal));
         }
         let mut consequences: Vec<Record> = outcome.refused.into_iter().map(Record::Late).collect();
-        consequences.extend(outcome.moments.iter().cloned().map(Record::Moment));
-        self.append(&consequences).await?;
-        for moment in outcome.moments {
-            self.moment(moment);
+        consequences.extend(outcome.moments.into_iter().map(Record::Moment));
+        for record in self.append(consequences).await? {
+            if let Record::Moment(moment) = record {
+                self.moment(moment);
+            }
         }
         if outcome.watermark > Timestamp::MIN {
             self.outgoing.watermark(outcome.watermark);
@@ -180,29 +187,46 @@ impl Driver {
         if due { self.checkpoint().await } else { Ok(()) }
     }
 
-    pub(super) async fn append(&mut self, records: &[Record]) -> Result<()> {
+    /// Appends records and gives them back, without those that the log refuses for what they are: these are
+    /// reported and left out, so that one of them does not stop the stream.
+    pub(super) async fn append(&mut self, records: Vec<Record>) -> Result<Vec<Record>> {
         if records.is_empty() {
-            return Ok(());
+            return Ok(records);
         }
+        match self.append_all(&records).await {
+            Err(error) if is_refusal(&error) => {}
+            done => return done.map(|()| records),
+        }
+        let mut taken = Vec::with_capacity(records.len());
+        for record in records {
+            match self.append_all(std::slice::from_ref(&record)).await {
+                Err(error) if is_refusal(&error) => self.bad(None, &error),
+                done => {
+                    done?;
+                    taken.push(record);
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn append_all(&mut self, records: &[Record]) -> Result<()> {
         let (counters, shared, stream) = (&self.counters, &self.shared, &self.stream);
         let mut told = false;
-        self.journal
-            .append(records, &self.stop, |error| {
-                counters.update(|s| s.log_retries += 1);
-                if !std::mem::replace(&mut told, true) {
-                    let text = format!("the log takes nothing, sources wait: {error}");
-                    (shared.observers.notice)(&Notice {
-                        stream: stream.clone(),
-                        text,
-                        error: Some(error.kind()),
-                    });
-                }
-            })
-            .await?;
-        if told {
+        let done = self.journal.append(records, &self.stop, |error| {
+            counters.update(|s| s.log_retries += 1);
+            if !std::mem::replace(&mut told, true) {
+                let text = format!("the log takes nothing, sources wait: {error}");
+                let error = Some(error.kind());
+                (shared.observers.notice)(&Notice { stream: stream.clone(), text, error });
+            }
+        });
+        let done = done.await;
+        self.state.log_failed |= done.as_ref().is_err_and(|error| !is_refusal(error));
+        if told && done.is_ok() {
             self.notice("the log takes records again".to_owned(), None);
         }
-        Ok(())
+        done
     }
 
     pub(super) async fn feed(&mut self, records: Vec<Record>) -> Result<Outcome> {
@@ -295,4 +319,9 @@ impl Driver {
     pub(super) fn notice(&self, text: String, error: Option<ErrorKind>) {
         (self.shared.observers.notice)(&Notice { stream: self.stream.clone(), text, error });
     }
+}
+
+/// Whether the log will never take these records, whatever its own state.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
 }

@@ -22,6 +22,18 @@ impl Driver {
             Taken::Item(source, item) => (source, item),
             Taken::Ended(source) => return self.source_ended(source).await,
         };
+        let at = match &item {
+            Item::Incoming(incoming) => incoming.at(),
+            Item::Event(event) => Some(event.at()),
+            Item::Signal(signal) => Some(signal.at),
+            Item::Epoch { at, .. } => Some(*at),
+            Item::Progress { .. } | Item::Notice(_) | Item::Bad(_) => None,
+        };
+        // What lies before the watermark cannot count again; to log it as late would only be noise.
+        if at < self.state.decided && at.is_some() && self.intake.is_repeating(source) {
+            self.counters.update(|s| s.repeated += 1);
+            return Ok(());
+        }
         match item {
             Item::Incoming(incoming) => self.admit(Some(source), self.gate.incoming(incoming)),
             Item::Event(event) => self.admit(Some(source), self.gate.event(event)),
@@ -44,6 +56,7 @@ impl Driver {
                 if let Some(wall) = wall {
                     self.state.live_offset = Some(wall.as_unix_micros().saturating_sub(at.as_micros()));
                 }
+                self.intake.progress(source, at);
                 self.reference.progress(source, &camera, at, wall.is_some());
                 return self.follow_reference().await;
             }
@@ -53,24 +66,34 @@ impl Driver {
         Ok(())
     }
 
-    fn admit(&mut self, source: Option<usize>, event: Result<Option<AnyEvent>>) {
+    fn admit(&mut self, source: Option<usize>, event: Result<AnyEvent>) {
         match event {
-            Ok(Some(event)) => {
+            Ok(event) => {
                 self.counters.update(|s| s.events += 1);
                 self.state.batch.push(Record::Event(event));
             }
-            Ok(None) => self.counters.update(|s| s.withheld += 1),
             Err(error) => self.bad(source, &error),
         }
     }
 
-    fn bad(&mut self, source: Option<usize>, error: &Error) {
+    pub(super) fn bad(&mut self, source: Option<usize>, error: &Error) {
+        if error.kind() == ErrorKind::ConsentRequired {
+            let mut first = false;
+            self.counters.update(|s| {
+                first = s.refused == 0;
+                s.refused += 1;
+            });
+            if first {
+                self.notice(error.to_string(), Some(error.kind()));
+            }
+            return;
+        }
         let mut count = 0;
         self.counters.update(|s| {
             s.bad += 1;
             count = s.bad;
         });
-        let name = source.map_or("the schedule", |source| self.intake.name(source));
+        let name = source.map_or("input", |source| self.intake.name(source));
         match count {
             ..MAX_BAD_NOTICES => self.notice(format!("{name}: {error}"), Some(error.kind())),
             MAX_BAD_NOTICES => {
@@ -94,6 +117,7 @@ impl Driver {
             && !(error.kind() == ErrorKind::Cancelled && self.state.deadline.is_some())
         {
             self.notice(format!("{}: {error}", self.intake.name(source)), Some(error.kind()));
+            let error = error.with_context("source", self.intake.name(source));
             self.state.failures.push((self.intake.has_clock(source), error));
         }
         self.reference.ended(source);

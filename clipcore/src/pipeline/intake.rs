@@ -34,6 +34,8 @@ pub(super) struct Intake {
 struct Inlet {
     name: String,
     has_clock: bool,
+    /// A source that starts over says what an earlier run has logged, up to this instant.
+    repeats_until: Option<Timestamp>,
     items: Option<mpsc::Receiver<Item>>,
     done: Option<oneshot::Receiver<Result<()>>>,
     stop: CancellationToken,
@@ -75,6 +77,7 @@ impl Intake {
         self.inlets.push(Inlet {
             name,
             has_clock,
+            repeats_until: inflow.resume_at.filter(|_| has_clock),
             items: Some(rx),
             done: Some(done_rx),
             stop,
@@ -88,6 +91,18 @@ impl Intake {
 
     pub(super) fn has_clock(&self, source: usize) -> bool {
         self.inlets[source].has_clock
+    }
+
+    /// Whether the source drives the clock and has not come as far as an earlier run had: it says again what the
+    /// log holds.
+    pub(super) fn is_repeating(&self, source: usize) -> bool {
+        self.inlets[source].repeats_until.is_some()
+    }
+
+    /// The source has said everything before `at`.
+    pub(super) fn progress(&mut self, source: usize, at: Timestamp) {
+        let inlet = &mut self.inlets[source];
+        inlet.repeats_until = inlet.repeats_until.filter(|until| at < *until);
     }
 
     /// The sources that drive the clock.

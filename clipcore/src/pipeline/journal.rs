@@ -70,11 +70,11 @@ impl Journal {
                 Err(error) if error.is_retryable() || error.kind() == ErrorKind::DiskFull => {
                     on_retry(&error);
                     if stop.run_until_cancelled(tokio::time::sleep(backoff)).await.is_none() {
-                        return Err(error.with_operation("pipeline::append"));
+                        return Err(error);
                     }
                     backoff = (backoff * 2).min(MAX_BACKOFF);
                 }
-                Err(error) => return Err(error.with_operation("pipeline::append")),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -219,3 +219,104 @@ impl Work {
         self.clips.get(camera).is_some_and(|(_, done)| *done)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn moment(n: i64, state: MomentState) -> Moment {
+        let json = json!({
+            "id": format!("m{n}"), "rev": 1, "stream": "s", "state": state, "start": n, "peak": n, "end": n + 5,
+            "decided_at": n + 5, "score": 1.0, "label": "loud", "evidence": [],
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn clip(n: i64, state: &str, pictures: bool) -> Clip {
+        let mut json = json!({
+            "id": format!("c{n}"), "moment": format!("m{n}"), "rev": 1, "stream": "s", "camera": "main",
+            "state": state, "asked": {"start": n, "end": n + 5}, "exact": true, "reasons": [],
+        });
+        if pictures {
+            json["thumbnail"] = json!("clips/c.jpg");
+        }
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn item(clip: Clip, file: Option<&str>) -> Arc<Delivery> {
+        Arc::new(Delivery::Clip { clip, file: file.map(PathBuf::from) })
+    }
+
+    fn restarted(ledger: &Ledger) -> Ledger {
+        serde_json::from_str(&serde_json::to_string(ledger).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn pictures_that_were_logged_and_not_delivered_get_their_file_from_the_cutter() {
+        let sinks: [Arc<str>; 1] = ["files".into()];
+        let mut ledger = Ledger::default();
+        ledger.moment(&moment(1, MomentState::Closed), true);
+        for (state, pictures) in [("pending", false), ("ready", false)] {
+            assert!(ledger.clip(&clip(1, state, pictures), None).new);
+        }
+        ledger.sweep(&[CameraId::main()]);
+        // The process dies after this record, before any sink has it.
+        let mut ledger = restarted(&ledger);
+        let pictures = clip(1, "ready", true);
+        ledger.logged_clip(&pictures);
+        ledger.owe(item(pictures.clone(), None), &sinks, true);
+        assert!(ledger.resume(&sinks).is_empty(), "nothing is delivered without its file");
+        assert_eq!(ledger.unfinished(&CameraId::main()), [moment(1, MomentState::Closed)]);
+        // The cutter starts over.
+        let file = PathBuf::from("/clips/c.mp4");
+        assert_eq!(
+            ledger.clip(&clip(1, "pending", false), None),
+            ClipNews { new: false, ready: false, due: vec![] }
+        );
+        let news = ledger.clip(&clip(1, "ready", false), Some(&file));
+        assert!(!news.new && !news.ready);
+        assert_eq!(news.due, [("files".into(), item(pictures.clone(), Some("/clips/c.mp4")))]);
+        assert!(!ledger.clip(&pictures, Some(&file)).new);
+        ledger.settle("c1", 2, "files");
+        assert_eq!(ledger.pending(), 0);
+        assert!(ledger.unfinished(&CameraId::main()).is_empty());
+    }
+
+    #[test]
+    fn failures_that_may_pass_are_kept_for_a_restart_up_to_a_limit() {
+        let sinks: [Arc<str>; 2] = ["up".into(), "down".into()];
+        let mut ledger = Ledger::default();
+        for n in 0..5 {
+            ledger.owe(Arc::new(Delivery::Moment(moment(n, MomentState::Closed))), &sinks, false);
+            ledger.settle(&format!("m{n}"), 1, "up");
+            let forgotten = ledger.park(&format!("m{n}"), 1, "down", 3);
+            assert_eq!(forgotten, u64::from(n >= 3));
+        }
+        assert_eq!(ledger.pending(), 0, "they hold up nothing in this run");
+        let mut ledger = restarted(&ledger);
+        let due: Vec<_> = ledger.resume(&sinks).iter().map(|(s, d)| format!("{s} {}", d.item())).collect();
+        assert_eq!(due, ["down m2", "down m3", "down m4"]);
+        let mut gone = restarted(&ledger);
+        assert!(gone.resume(&sinks[..1]).is_empty(), "a sink that is no longer there is owed nothing");
+        assert_eq!(gone.pending(), 0);
+    }
+
+    #[test]
+    fn finished_work_is_forgotten_and_unfinished_work_is_not() {
+        let main = CameraId::main();
+        let mut ledger = Ledger::default();
+        for n in 0..200 {
+            ledger.moment(&moment(n, MomentState::Closed), true);
+            if n != 7 {
+                ledger.clip(&clip(n, "failed", false), None);
+            }
+            ledger.sweep(std::slice::from_ref(&main));
+        }
+        assert_eq!(ledger.work.len(), REMEMBERED + 1);
+        assert_eq!(ledger.unfinished(&main), [moment(7, MomentState::Closed)]);
+        ledger.moment(&moment(7, MomentState::Dropped), true);
+        assert!(ledger.unfinished(&main).is_empty());
+    }
+}

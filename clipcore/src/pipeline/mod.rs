@@ -11,7 +11,7 @@
 //! Each stream has one driver, a task that is the only writer of the stream's records. What it takes in is
 //! durably logged before anything acts on it; what follows from it (moments, clips, receipts) is logged
 //! before anybody is told. Time moves on `clock` records alone: on multiples of half a second of the cameras' progress,
-//! or once a second by the [`TimeSource`](crate::clock::TimeSource) where no source has a clock. So
+//! or once a second by the [`TimeSource`] where no source has a clock. So
 //! [`replay_log`] of the log gives the moments of the live run again.
 //!
 //! # When a queue is full
@@ -24,12 +24,20 @@
 //! | driver → sink, cutter | the item waits in line; past `max_backlog` the stream's sources wait | `sink_waits`, `cutter_waits`, `backlog_pauses` |
 //! | cutter → driver | the cutter waits | – |
 //!
+//! # Several cameras
+//! The stream's clock is the slowest camera's progress, so that nothing that any camera still says is late. A camera
+//! whose source has ended holds nobody up. One that falls `max_camera_lag` behind a *live* camera, or has not
+//! connected by then, is left behind until it has caught up; cameras that read files are never left behind: the faster
+//! one waits. When the last source that drives the clock has ended, the stream ends, and sources without a
+//! clock (chat) are stopped.
+//!
 //! # Restart
 //! Every `checkpoint_every` of stream time the engine's state, what is undelivered and the log's offset are stored
 //! in one step. A later run of the same stream on the same log restores it, replays the log from the offset and
 //! goes on: moments come out with the same `(id, rev)` and are recognised, sinks get what they have not
-//! acknowledged, cutters are told of the moments that have no clip yet. Only the real end of the input
-//! ends the stream in the log; a stop does not.
+//! acknowledged, cutters are told of the moments that have no clip yet. A source that starts over, as a file does,
+//! says again what the log holds; that is counted as `repeated` and left out. Only the real end of the input ends the
+//! stream in the log; a stop does not, and neither do sources that have all failed.
 //!
 //! # Examples
 //! ```no_run
@@ -91,7 +99,7 @@ use std::sync::Arc;
 pub use builder::{DetectorFactory, PipelineBuilder, StreamSpec};
 pub use config::PipelineConfig;
 pub use observe::{Notice, Progress};
-pub use replay::{replay_events, replay_log};
+pub use replay::replay_log;
 pub use run::{Pipeline, PipelineHandle};
 pub use stats::{PipelineStats, StreamStats};
 pub use summary::{StreamSummary, Summary};

@@ -44,10 +44,11 @@ impl Driver {
                 None
             };
         }
-        let records: Vec<Record> = receipts.iter().cloned().map(Record::Receipt).collect();
-        self.append(&records).await?;
-        for receipt in &receipts {
-            self.outgoing.ledger.settle(&receipt.item, receipt.rev, &receipt.sink);
+        let records = receipts.into_iter().map(Record::Receipt).collect();
+        for record in self.append(records).await? {
+            if let Record::Receipt(receipt) = record {
+                self.outgoing.ledger.settle(&receipt.item, receipt.rev, &receipt.sink);
+            }
         }
         Ok(())
     }
@@ -118,7 +119,7 @@ impl Driver {
                 s.clips += u64::from(news.ready);
                 s.clips_failed += u64::from(clip.state == ClipState::Failed);
             });
-            self.append(&[Record::Clip(clip)]).await?;
+            self.append(vec![Record::Clip(clip)]).await?;
             self.outgoing.item(item);
         }
         self.outgoing.hand_out(news.due);

@@ -34,16 +34,17 @@ impl Driver {
         let Replayed { logged, logged_late, moments, late } = replayed;
         let mut records: Vec<Record> = late.into_iter().skip(logged_late).map(Record::Late).collect();
         let fresh = moments.into_iter().filter(|m| !logged.contains(&(m.id.clone(), m.rev)));
-        let fresh: Vec<Moment> = fresh.collect();
-        records.extend(fresh.iter().cloned().map(Record::Moment));
-        self.append(&records).await?;
-        for moment in fresh {
-            self.outgoing.replay_moment(moment);
+        records.extend(fresh.map(Record::Moment));
+        for record in self.append(records).await? {
+            if let Record::Moment(moment) = record {
+                self.outgoing.replay_moment(moment);
+            }
         }
         self.outgoing.resume();
         if let Ok(watermark) = self.seat.call(|engine| engine.watermark()).await
             && watermark > Timestamp::MIN
         {
+            self.state.decided = Some(watermark);
             self.outgoing.watermark(watermark);
         }
         if let Some(clock) = self.gate.clock {

@@ -1,7 +1,7 @@
-//! A log, or a file of events, through a fresh engine: the moments of the live run again.
+//! A log through a fresh engine: the moments of the live run again. Lines of JSON go through
+//! [`crate::replay`], which needs no log and no runtime.
 
 use crate::engine::Engine;
-use crate::event::AnyEvent;
 use crate::fusion::Moment;
 use crate::log::{EventLog, partition_of};
 use crate::{Error, ErrorKind, Result};
@@ -53,21 +53,4 @@ pub async fn replay_log(
         engine = back;
         outcome.moments.into_iter().for_each(&mut on_moment);
     }
-}
-
-/// Feeds events that are sorted by `at` into the engine and ends it: their end is infinity. Needs no log
-/// and no runtime.
-pub fn replay_events(
-    events: impl IntoIterator<Item = AnyEvent>,
-    engine: &mut Engine,
-    mut on_moment: impl FnMut(Moment),
-) {
-    for event in events {
-        engine.advance(event.at());
-        engine.event(event);
-        engine.take_signals();
-        engine.take_moments().into_iter().for_each(&mut on_moment);
-    }
-    engine.finish();
-    engine.take_moments().into_iter().for_each(&mut on_moment);
 }

@@ -188,6 +188,7 @@ async fn drive(parts: StreamParts, place: Place) -> StreamSummary {
     driven.catch_unwind().await.unwrap_or_else(|panic| StreamSummary {
         stream,
         ended: false,
+        was_ended: false,
         stats: counters.snapshot(),
         error: Some(panicked("the stream's driver", &*panic)),
         delivery_error: None,
@@ -246,9 +247,7 @@ impl Driver {
             self.intake.close(self.shared.config.grace).await;
         }
         // Without a log nothing can be acknowledged; with one, what is decided still goes out.
-        let log_failed = error.as_ref().is_some_and(|e| e.operation() == Some("pipeline::append"))
-            || !self.state.recovered;
-        if !log_failed {
+        if self.state.recovered && !self.state.log_failed {
             let drained = self.drain().await;
             error = error.or(drained.err());
             if self.seat.is_alive() {
@@ -261,6 +260,7 @@ impl Driver {
         StreamSummary {
             stream: self.stream,
             ended: self.state.ended,
+            was_ended: self.state.was_ended,
             stats: self.counters.snapshot(),
             error,
             delivery_error: self.state.delivery_error,
@@ -272,6 +272,7 @@ impl Driver {
         self.recover().await.map_err(|error| error.with_context("stream", &self.stream))?;
         self.state.recovered = true;
         if self.state.ended {
+            self.state.was_ended = true;
             let text = "the log says that this stream has ended; nothing is added to it";
             self.notice(text.to_owned(), None);
             return Ok(());

@@ -19,7 +19,7 @@ pub struct PipelineStats {
 ///
 /// Nothing is dropped between the parts: a full queue makes its producer wait, and the wait is counted here.
 /// What the engine refuses (`late`, `full` and `duplicate`, which count over all
-/// runs of the stream) and what is not a usable input (`bad`) is counted too.
+/// runs of the stream) and what is no usable input (`bad`, `refused`) is counted too.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct StreamStats {
     /// The latest clock record.
@@ -30,16 +30,18 @@ pub struct StreamStats {
     pub events: u64,
     /// Signals from the edge appended to the log.
     pub signals: u64,
-    /// Events that consent does not cover at all.
-    pub withheld: u64,
     /// Inputs that came after the watermark had passed them.
     pub late: u64,
     /// Inputs refused because the engine's buffer was full.
     pub full: u64,
     /// Inputs that had come before.
     pub duplicate: u64,
+    /// Inputs that an earlier run has logged, from a source that started over.
+    pub repeated: u64,
     /// Inputs that were no usable event.
     pub bad: u64,
+    /// Inputs of which nothing may be kept without more consent.
+    pub refused: u64,
     /// Moments that closed.
     pub moments: u64,
     /// Moments that were dropped.

@@ -29,6 +29,8 @@ pub struct StreamSummary {
     pub stream: StreamId,
     /// Whether its input has ended; otherwise a later run goes on with it.
     pub ended: bool,
+    /// Whether its input had ended before this run, which then only finished what was pending.
+    pub was_ended: bool,
     /// What was counted.
     pub stats: StreamStats,
     /// What ended it before its input did: every source failed, the log failed for good, a detector panicked.

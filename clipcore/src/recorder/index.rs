@@ -107,20 +107,21 @@ pub(super) fn slice<'a>(
             )
             .with_context("recorded", recorded)
         })?;
+    let end_us = shown_until(run);
     let mut reasons = Vec::new();
-    let before = runs.iter().any(|r| r.end_us <= run.start_us && r.end_us > from);
-    let after = runs.iter().any(|r| r.start_us >= run.end_us && r.start_us < to);
+    let before = runs.iter().any(|r| r.end_us <= run.start_us);
+    let after = runs.iter().any(|r| r.start_us >= run.end_us);
     if run.start_us > from {
         let why = if before { "a gap in the recording ends there" } else { "the recording begins there" };
         reasons.push(format!("starts {:.3} s late: {why}", (run.start_us - from) as f64 / 1e6));
     }
-    if run.end_us < to {
+    if end_us < to {
         let why = if after { "a gap in the recording begins there" } else { "the recording ends there" };
-        reasons.push(format!("ends {:.3} s early: {why}", (to - run.end_us) as f64 / 1e6));
+        reasons.push(format!("ends {:.3} s early: {why}", (to - end_us) as f64 / 1e6));
     }
     let available = Span {
         start: Timestamp::from_micros(run.start_us.max(from)),
-        end: Timestamp::from_micros(run.end_us.min(to)),
+        end: Timestamp::from_micros(end_us.min(to)),
     };
     Ok(collect(run, available, reasons))
 }
@@ -135,6 +136,25 @@ fn near<'a, 'b>(run: &'b Run<'a>, span: Span) -> &'b [&'a Segment] {
     let last = run.segments.iter().rposition(begins(span.end)).map_or(run.segments.len(), |i| i + 1);
     // Pictures before the first one of an open GOP are decoded after it, in the next file.
     &run.segments[first..(last + 1).min(run.segments.len())]
+}
+
+/// Where a run ends for a viewer. Where it breaks off, pictures that refer to later ones may be missing between the
+/// last ones, since those are decoded, and recorded, before them: what is shown ends at the first such hole.
+fn shown_until(run: &Run<'_>) -> i64 {
+    /// More pictures than any stream may reorder.
+    const TAIL: usize = 34;
+    let Some(last) = run.segments.last() else { return run.end_us };
+    let Some(v) = last.tracks.iter().position(|t| t.kind == TrackKind::Video) else { return run.end_us };
+    let rows = run.segments.iter().rev().flat_map(|s| s.rows[v].iter().rev());
+    let mut tail: Vec<Row> = rows.take(TAIL).copied().collect();
+    let Some(decoded) = tail.first().map(|row| row.dts + i64::from(row.duration)) else { return run.end_us };
+    let longest = tail.iter().map(|row| i64::from(row.duration)).max().unwrap_or(0);
+    tail.sort_unstable_by_key(|row| row.pts);
+    let hole = tail
+        .windows(2)
+        .find(|pair| pair[1].pts > decoded && pair[1].pts - pair[0].pts > longest + longest / 2)
+        .map(|pair| last.tracks[v].micros(pair[0].pts + i64::from(pair[0].duration)));
+    hole.map_or(run.end_us, |hole| hole.min(run.end_us))
 }
 
 fn collect(run: &Run<'_>, available: Span, reasons: Vec<String>) -> Slice {

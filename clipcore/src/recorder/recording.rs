@@ -183,7 +183,8 @@ impl Recording {
             .with_hint(format!("free some space: clips are made again from {} MiB on", floor >> 20)))
     }
 
-    /// Deletes what retention allows. `urgent` deletes the oldest unpinned file whatever its age.
+    /// Deletes what retention allows. `urgent` deletes the oldest file that no pending clip needs, whatever its age:
+    /// what moments still to come may look back on is worth less than what is recorded now.
     pub(super) fn trim(&self, urgent: bool) -> bool {
         let free = self.free_bytes();
         let mut state = self.lock();
@@ -198,11 +199,12 @@ impl Recording {
             let end = state.segments[0].end_us().unwrap_or(i64::MIN);
             let expired = end < newest.saturating_sub(self.config.retain.as_micros() as i64);
             let crowded = total > self.config.max_bytes || free < self.config.min_free_bytes;
-            let pinned = state.pins.values().any(|from| end > from.as_micros())
-                || state.consumed.is_some_and(|w| end > w.as_micros().saturating_sub(LOOK_BACK_US));
+            let pinned = state.pins.values().any(|from| end > from.as_micros());
+            let awaited = state.consumed.is_some_and(|w| end > w.as_micros().saturating_sub(LOOK_BACK_US));
             let forced = total > self.config.max_pinned_bytes;
-            let wanted = expired || crowded || (urgent && !deleted);
-            if !(forced || (wanted && !pinned)) {
+            let now = urgent && !deleted;
+            let wanted = !awaited && (expired || crowded);
+            if !(forced || ((wanted || now) && !pinned)) {
                 return deleted;
             }
             let Some(segment) = state.segments.pop_front() else { return deleted };

@@ -23,6 +23,8 @@ pub struct Recorder {
     part: Vec<Sample>,
     /// Per track, the decode time up to which samples are recorded already.
     skip_until: Vec<i64>,
+    /// Where the first part lies that could not be written, since when none could.
+    lost_since: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -74,7 +76,13 @@ impl Recorder {
             file: None,
             part: Vec::new(),
             skip_until: Vec::new(),
+            lost_since: None,
         })
+    }
+
+    /// From when on nothing could be written; `None` while all is well.
+    pub fn lost_since(&self) -> Option<Timestamp> {
+        self.lost_since
     }
 
     /// The index that this recorder fills.
@@ -93,7 +101,7 @@ impl Recorder {
         offset_us: i64,
         wall_zero: Option<WallTime>,
     ) -> Result<()> {
-        self.end_file()?;
+        let ended = self.end_file();
         self.skip_until = vec![i64::MIN; tracks.len()];
         self.session = Some(Session {
             tracks: tracks.into(),
@@ -106,7 +114,7 @@ impl Recorder {
         });
         self.sessions += 1;
         self.recording.set_ended(false);
-        Ok(())
+        ended
     }
 
     /// The same input is read again from its beginning, after a crash: what is recorded already is passed over, and what
@@ -148,12 +156,12 @@ impl Recorder {
             return Ok(());
         }
         let slot = &mut session.last_dts[sample.track];
-        if let Some(last) = *slot {
-            if sample.dts <= last {
-                let shift = last + 1 - sample.dts;
-                sample.dts += shift;
-                sample.pts = sample.pts.max(sample.dts);
-            }
+        if let Some(last) = *slot
+            && sample.dts <= last
+        {
+            let shift = last + 1 - sample.dts;
+            sample.dts += shift;
+            sample.pts = sample.pts.max(sample.dts);
         }
         *slot = Some(sample.dts);
         let at_us = track.micros(sample.dts);
@@ -190,10 +198,27 @@ impl Recorder {
         }
         let part = std::mem::take(&mut self.part);
         let outcome = self.write_part(&part);
-        if outcome.is_err() {
-            self.recording.lock().stats.lost_parts += 1;
+        if outcome.is_ok() {
+            self.lost_since = None;
+        } else {
+            self.lost(&part);
         }
         outcome
+    }
+
+    /// A part could not be written: what follows does not continue what came before it.
+    fn lost(&mut self, part: &[Sample]) {
+        self.recording.lock().stats.lost_parts += 1;
+        self.file = None;
+        if self.lost_since.is_some() {
+            return;
+        }
+        let first_us = part.iter().filter_map(|s| Some(self.track_of(s)?.micros(s.dts))).min();
+        self.lost_since = first_us.map(Timestamp::from_micros);
+        if let Some(session) = &mut self.session {
+            session.number = self.sessions;
+            self.sessions += 1;
+        }
     }
 
     /// Ends the current file.
@@ -304,6 +329,13 @@ impl Recorder {
         }
         self.recording.set_ended(true);
         outcome
+    }
+}
+
+/// Whoever waits for media that nobody will record waits no longer.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.recording.set_ended(true);
     }
 }
 

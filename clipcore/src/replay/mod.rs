@@ -14,16 +14,18 @@
 
 mod lines;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use lines::MAX_LINE;
 pub(crate) use lines::{Line, read_line};
+use serde::Deserialize;
 
 use crate::consent::Consent;
 use crate::detector::Signal;
 use crate::engine::{Engine, EngineStats};
-use crate::event::{AnyEvent, Clock, Kinds};
+use crate::event::{AnyEvent, Clock, Kinds, OWN};
 use crate::fusion::Moment;
 use crate::ids::shorten;
 use crate::log::Record;
@@ -220,24 +222,25 @@ impl<'a> Replay<'a> {
     }
 
     fn parse(&mut self, text: &[u8]) -> Result<Option<Input>> {
-        let mut incoming = self.kinds.parse(text)?;
-        if incoming.kind().starts_with("clipcore.") {
-            return Ok(match Record::from_json(text, &self.kinds)? {
-                Record::Signal(signal) => Some(Input::Signal(signal)),
-                _ => {
-                    self.report.skipped += 1;
-                    None
-                }
-            });
-        }
-        if let Some(stream) = &self.stream {
-            incoming = incoming.with_default_stream(stream);
-        }
-        let lane = incoming.stream().and_then(|s| self.lanes.get(s));
-        let event = incoming.resolve(&mut |wall| match lane {
-            Some(Lane::Running(engine)) => engine.to_stream_time(wall),
-            _ => None,
-        })?;
+        let lanes = &self.lanes;
+        let mut to_stream_time = |stream: &StreamId, wall| match lanes.get(stream)? {
+            Lane::Running(engine) => engine.to_stream_time(wall),
+            Lane::Waiting(_) => None,
+        };
+        let event = match self.kinds.parse_event(text, self.stream.as_ref(), &mut to_stream_time) {
+            Ok(event) => event,
+            // Events are many and records of clipcore's own are few, so those pay for being told apart.
+            Err(error) if !own_record(text) => return Err(error),
+            Err(_) => {
+                return Ok(match Record::from_json(text, &self.kinds)? {
+                    Record::Signal(signal) => Some(Input::Signal(signal)),
+                    _ => {
+                        self.report.skipped += 1;
+                        None
+                    }
+                });
+            }
+        };
         let event = self.consent.redact(event);
         self.report.withheld += u64::from(event.is_none());
         Ok(event.map(Input::Event))
@@ -273,7 +276,8 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// The input has ended: gives what is left, stream by stream in the order of their ids.
+    /// The input has ended: gives what is left, stream by stream in the order of their ids. A log that does not
+    /// hold the end of its stream, since the run was interrupted, leaves open what that run left open.
     ///
     /// # Errors
     /// Where an engine cannot be made.
@@ -284,15 +288,25 @@ impl<'a> Replay<'a> {
                 Lane::Waiting(waiting) => {
                     let mut engine = Box::new((self.make)(&stream)?);
                     in_order(&mut engine, waiting, &mut self.report, out);
+                    engine.finish();
                     engine
                 }
             };
-            engine.finish();
             drain(&mut engine, out);
             self.report.streams.insert(stream, engine.stats());
         }
         Ok(self.report)
     }
+}
+
+/// Whether a line is of one of clipcore's own types, which no event can have.
+pub(crate) fn own_record(line: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow, default)]
+        r#type: Cow<'a, str>,
+    }
+    serde_json::from_slice::<Head<'_>>(line).is_ok_and(|head| head.r#type.starts_with(OWN))
 }
 
 fn feed(engine: &mut Engine, input: Input, report: &mut ReplayReport) {

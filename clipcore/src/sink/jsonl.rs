@@ -6,14 +6,14 @@ use serde::Deserialize;
 
 use super::lines::Lines;
 use super::{ClipSink, Delivery};
-use crate::cutter::ClipState;
+use crate::cutter::Clip;
 use crate::durable::{Durability, blocking};
 use crate::log::Receipt;
 use crate::{Error, ErrorKind, Result};
 
 /// Writes `moments.jsonl` and `clips.jsonl`: one line for each transition, in the order of delivery.
 ///
-/// A moment's transition is known by `(id, rev)`, a clip's by `(id, state)`; both are recognised across restarts,
+/// A moment's transition is known by `(id, rev)`, a clip's by its id and [`Clip::transition`]; both are recognised across restarts,
 /// since the files are read when the sink is opened. A last line that a crash left torn is cut off then. Each line
 /// is written whole and is on the medium before its receipt is given (see [`with_durability`](Self::with_durability)).
 /// Each file is locked: two processes cannot write the same folder.
@@ -33,19 +33,13 @@ pub struct JsonlSink {
 #[derive(Debug)]
 struct Files {
     moments: Lines<(Arc<str>, u32)>,
-    clips: Lines<(Arc<str>, ClipState)>,
+    clips: Lines<(Arc<str>, u32)>,
 }
 
 #[derive(Deserialize)]
 struct MomentKey {
     id: Arc<str>,
     rev: u32,
-}
-
-#[derive(Deserialize)]
-struct ClipKey {
-    id: Arc<str>,
-    state: ClipState,
 }
 
 impl JsonlSink {
@@ -68,7 +62,7 @@ impl JsonlSink {
                 serde_json::from_slice::<MomentKey>(line).ok().map(|key| (key.id, key.rev))
             })?;
             let clips = Lines::open(&dir.join("clips.jsonl"), durability, |line| {
-                serde_json::from_slice::<ClipKey>(line).ok().map(|key| (key.id, key.state))
+                serde_json::from_slice::<Clip>(line).ok().map(|clip| (clip.id.clone(), clip.transition()))
             })?;
             Ok(Self { name: "jsonl".into(), dir, files: Arc::new(Mutex::new(Files { moments, clips })) })
         })
@@ -115,7 +109,7 @@ impl ClipSink for JsonlSink {
                 self.with_files(move |files| files.moments.write(key, json)).await
             }
             Delivery::Clip { clip, .. } => {
-                let (key, json) = ((clip.id.clone(), clip.state), serde_json::to_string(clip)?);
+                let (key, json) = ((clip.id.clone(), clip.transition()), serde_json::to_string(clip)?);
                 self.with_files(move |files| files.clips.write(key, json)).await
             }
         }

@@ -27,7 +27,7 @@ pub use layer::SinkExt;
 pub use memory::MemorySink;
 use serde::{Deserialize, Serialize};
 
-use crate::cutter::{Clip, ClipState};
+use crate::cutter::Clip;
 use crate::fusion::Moment;
 use crate::log::Receipt;
 use crate::{Result, StreamId};
@@ -58,17 +58,12 @@ impl Delivery {
         }
     }
 
-    /// What tells transitions of one item apart, and rises from one to the next: a moment's `rev`; for a clip 0
-    /// pending, 1 ready, 2 ready with pictures, 3 failed.
+    /// What tells transitions of one item apart, and rises from one to the next: a moment's `rev`, a clip's
+    /// [`transition`](Clip::transition).
     pub fn rev(&self) -> u32 {
         match self {
             Self::Moment(m) => m.rev,
-            Self::Clip { clip, .. } => match clip.state {
-                ClipState::Pending => 0,
-                ClipState::Ready if clip.thumbnail.is_none() && clip.preview.is_none() => 1,
-                ClipState::Ready => 2,
-                ClipState::Failed => 3,
-            },
+            Self::Clip { clip, .. } => clip.transition(),
         }
     }
 

@@ -9,8 +9,7 @@ use crate::{Error, Result, StreamId};
 const MAX_BAD: usize = 100;
 
 /// A complete file of events, sorted by `at`, for
-/// [`StreamSpec::with_schedule`](crate::pipeline::StreamSpec::with_schedule) or
-/// [`replay_events`](crate::pipeline::replay_events).
+/// [`StreamSpec::with_schedule`](crate::pipeline::StreamSpec::with_schedule).
 ///
 /// # Examples
 /// ```
@@ -44,8 +43,8 @@ impl Schedule {
     }
 
     /// Reads events, one JSON object a line; those that name no stream are of `stream`. Lines that are no event, or
-    /// do not say when in stream time, are set aside. Clock and epoch records of an exported log are left
-    /// out: a schedule is paced by the stream it is let into.
+    /// do not say when in stream time, are set aside. Clock and epoch records are left out: a schedule
+    /// is paced by the stream it is let into.
     ///
     /// # Errors
     /// `Io` where `reader` fails.
@@ -112,7 +111,5 @@ fn parse(line: &[u8], stream: &StreamId, kinds: &Kinds, number: u64) -> Result<O
         .parse(line)
         .and_then(|incoming| incoming.with_default_stream(stream).resolve(&mut |_| None))
         .map_err(|error| error.with_context("line", number))?;
-    let own =
-        [Clock::KIND, EpochStart::KIND].contains(&event.kind()) || event.kind().starts_with("clipcore.");
-    Ok((!own).then_some(event))
+    Ok((![Clock::KIND, EpochStart::KIND].contains(&event.kind())).then_some(event))
 }

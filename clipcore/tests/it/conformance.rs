@@ -64,7 +64,7 @@ fn evidence_fusion() {
     let plain = FusionConfig::default().setup().unwrap();
     let budget = FusionConfig { clips_per_hour: Some(6.0), ..FusionConfig::default() }.setup().unwrap();
     for setup in [plain, budget] {
-        for seed in 1..=20 {
+        for seed in 1..=6 {
             let make = || Box::new(EvidenceFusion::new(cases::stream(), setup.clone())) as _;
             fusion::check(make, &cases::signals(seed)).unwrap();
         }

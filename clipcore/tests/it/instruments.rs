@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::browser;
 use crate::support::programs::{ffmpeg_encodes, require, run, skipped};
 use crate::support::publisher::Publisher;
 use crate::support::reading;
@@ -152,4 +153,26 @@ fn the_relay_passes_a_stream_on_and_its_publisher_can_be_frozen_and_restarted() 
     publisher.restart(0.0);
     std::thread::sleep(Duration::from_millis(1500));
     assert!(record("back.mkv", "1", &relay.url("s")).pictures > 10);
+}
+
+#[test]
+fn chromium_shows_every_stream_from_its_first_to_its_last_picture() {
+    let test = "chromium_shows_every_stream_from_its_first_to_its_last_picture";
+    if !require(test, &["ffmpeg"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let stream = TestStream { size: (320, 180), pictures: 75, first: 500, gop: 30, ..TestStream::default() };
+    let file = dir.path().join("clip.mp4");
+    stream.write(&file);
+    let Some(playback) = browser::play(test, &file) else { return };
+    assert_eq!((playback.error.as_deref(), playback.ended), (None, true), "{playback:?}");
+    assert_eq!((playback.first, playback.last), (Some(500), Some(574)), "{playback:?}");
+    assert!((playback.duration - stream.secs()).abs() < 0.1, "{playback:?}");
+    assert!(playback.shown > 5, "{playback:?}");
+
+    // A file that is no video is an error that the player says.
+    std::fs::write(&file, b"this is no clip").unwrap();
+    let Some(broken) = browser::play(test, &file) else { return };
+    assert!(broken.error.is_some() && !broken.ended, "{broken:?}");
 }

@@ -9,6 +9,8 @@ mod conformance;
 mod cut;
 mod fusion;
 mod instruments;
+#[cfg(feature = "media")]
+mod media_bytes;
 #[cfg(feature = "runtime")]
 mod pipeline;
 mod properties;
@@ -16,3 +18,5 @@ mod properties;
 mod recording;
 #[cfg(feature = "runtime")]
 mod store;
+#[cfg(feature = "media")]
+mod taps;

@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub)] // every test binary uses its own part
 
 pub mod barcode;
+pub mod browser;
 pub mod melody;
 pub mod programs;
 pub mod publisher;

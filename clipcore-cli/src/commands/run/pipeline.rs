@@ -56,6 +56,13 @@ impl Outcome {
                     ready.len(),
                     self.out.join("clips").display(),
                 ));
+                if stream.was_ended {
+                    output::note(&format!(
+                        "{} was done already; to run it anew, choose another --out (or delete {})",
+                        stream.stream,
+                        self.out.display(),
+                    ));
+                }
             }
         }
         if self.interrupted {
@@ -88,6 +95,15 @@ pub(crate) fn run_streams(
 ) -> anyhow::Result<Outcome> {
     // Without ffmpeg nothing works; say so before anything is written.
     Ffmpeg::default().version()?;
+    for (_, input) in plans.iter().flat_map(|plan| &plan.cameras) {
+        Input::parse(input)?;
+    }
+    if let Some(chat) = chat {
+        std::fs::File::open(chat).map_err(|e| {
+            Error::io(e, chat)
+                .with_hint("--chat names a file of events as JSON lines; leave it out to run without")
+        })?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(run_pipeline(config, plans, chat, quiet));
     // Threads that wait for a pipe must not hold up the end.
@@ -102,7 +118,8 @@ async fn run_pipeline(
     quiet: bool,
 ) -> anyhow::Result<Outcome> {
     let out = &config.out;
-    std::fs::create_dir_all(out).map_err(|e| Error::io(e, out))?;
+    std::fs::create_dir_all(out)
+        .map_err(|e| Error::io(e, out).with_hint("--out names a folder that can be written"))?;
     let progress = Progress::start("starting", quiet);
     if !quiet {
         for (name, needs) in assembly::withheld(config)? {
@@ -169,7 +186,8 @@ fn stream(
     for (camera, input) in &plan.cameras {
         let input = Input::parse(input)?;
         let dir = assembly::recording_dir(&config.out, id, camera);
-        let recorder = Recorder::open(dir, id.clone(), camera.clone(), config.recorder.clone())?;
+        let recorder = Recorder::open(dir, id.clone(), camera.clone(), config.recorder.clone())
+            .map_err(|e| e.with_hint("recordings lie under --out, in folders that can be written"))?;
         let recording = recorder.recording().clone();
         let mut source = MediaSource::new(input, camera.clone(), recorder)
             .with_config(config.media.clone())?

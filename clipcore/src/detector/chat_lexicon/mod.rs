@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use table::{Mood, Table};
+use table::{Mood, TABLE};
 
 use super::chatters::{Chatters, fnv1a};
 use super::state::{Due, Seconds, load, save};
@@ -54,8 +54,8 @@ impl ChatLexiconConfig {
                 return Err(Error::config(format!("{key} of chat_lexicon is {value}; it must be 0 or more")));
             }
         }
-        if self.repeat_window > Duration::from_secs(60) {
-            return Err(Error::config("repeat_window of chat_lexicon must be at most 60 s"));
+        if self.repeat_window.is_zero() || self.repeat_window > Duration::from_secs(60) {
+            return Err(Error::config("repeat_window of chat_lexicon must be above 0 and at most 60 s"));
         }
         Ok(())
     }
@@ -74,7 +74,6 @@ impl ChatLexiconConfig {
 #[derive(Debug, Clone)]
 pub struct ChatLexicon {
     config: ChatLexiconConfig,
-    table: Table,
     moods: [Normalizer; 4],
     sentiment: Normalizer,
     state: State,
@@ -118,7 +117,6 @@ impl ChatLexicon {
         let step = Duration::from_secs(1);
         let valence = NormalizerConfig { counts: false, floor: 0.3, ..config.normalizer.clone() };
         Self {
-            table: Table::new(),
             moods: std::array::from_fn(|_| Normalizer::with_valid(&config.normalizer, step)),
             sentiment: Normalizer::with_valid(&valence, step),
             state: State::default(),
@@ -135,7 +133,7 @@ impl ChatLexicon {
         for token in tokens.take(64) {
             lower.clear();
             lower.extend(token.chars().take(32).flat_map(char::to_lowercase));
-            if let Some(meaning) = self.table.meaning(&lower) {
+            if let Some(meaning) = TABLE.meaning(&lower) {
                 mood = mood.or(meaning.mood);
                 sum += meaning.valence;
                 known += 1;

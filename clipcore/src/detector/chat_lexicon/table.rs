@@ -3,6 +3,9 @@
 //! Only tokens that mean the same in every channel: global emotes of the large platforms and their common
 //! extensions, emoji, and everyday words of a few languages. Nothing of a game, a team or a channel.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// What a message expresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mood {
@@ -271,16 +274,18 @@ const VALENCE: &[(&str, f64)] = &[
     ("😊", 0.6),
 ];
 
-/// The table, sorted for look-up.
-#[derive(Debug, Clone)]
+/// The table, ready for look-up; all streams share it.
+pub(super) static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
+
+#[derive(Debug)]
 pub(super) struct Table {
-    words: std::collections::HashMap<&'static str, Meaning>,
+    words: HashMap<&'static str, Meaning>,
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let moods = [(Mood::Funny, FUNNY), (Mood::Hype, HYPE), (Mood::Sad, SAD), (Mood::Shock, SHOCK)];
-        let mut words = std::collections::HashMap::new();
+        let mut words = HashMap::new();
         for (mood, list) in moods {
             for word in list {
                 words.entry(*word).or_insert(Meaning { mood: Some(mood), valence: mood.valence() });
@@ -358,7 +363,7 @@ mod tests {
 
     #[test]
     fn laughter_is_known_in_many_alphabets() {
-        let table = Table::new();
+        let table = &TABLE;
         for token in [
             "hahaha",
             "ahahah",
@@ -382,7 +387,7 @@ mod tests {
 
     #[test]
     fn punctuation_does_not_hide_a_word() {
-        let table = Table::new();
+        let table = &TABLE;
         assert_eq!(table.meaning("insane!!!").and_then(|m| m.mood), Some(Mood::Hype));
         assert_eq!(table.meaning("\"rip\"").and_then(|m| m.mood), Some(Mood::Sad));
         assert_eq!(table.meaning("???").and_then(|m| m.mood), Some(Mood::Shock));

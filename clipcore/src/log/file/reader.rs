@@ -151,6 +151,7 @@ impl FileLogReader {
         let dir = dir.as_ref();
         let Some(Manifest { partitions, .. }) = read_manifest(dir)? else {
             return Err(Error::new(ErrorKind::NotFound, "there is no log in this folder")
+                .with_hint("name the folder that a run wrote (its --out)")
                 .with_context("path", dir.display()));
         };
         let mut left = VecDeque::new();

@@ -38,7 +38,14 @@ pub(super) fn describe(kind: TrackKind, timescale: u32, stsd: &[u8]) -> Result<T
         }
         TrackKind::Audio => {
             let mut fields = BoxReader::new(entry.take(AUDIO_FIELDS)?);
-            fields.take(16)?;
+            fields.take(8)?;
+            // QuickTime's later versions have more fields.
+            match fields.u16()? {
+                1 => drop(entry.take(16)?),
+                2 => drop(entry.take(36)?),
+                _ => {}
+            }
+            fields.take(6)?;
             track.channels = fields.u16()?;
             fields.take(6)?;
             track.sample_rate = fields.u32()? >> 16;
@@ -127,6 +134,9 @@ pub fn with_avc_config(stsd: &[u8], avcc: &[u8]) -> Result<Bytes> {
     for size_at in [0, 16, at - 8] {
         let field = &mut out[size_at..size_at + 4];
         let size = i64::from(u32::from_be_bytes([field[0], field[1], field[2], field[3]])) + grow;
+        if size_at == at - 8 && size != avcc.len() as i64 + 8 {
+            return Err(Error::invalid("a sample entry has boxes of 64-bit sizes"));
+        }
         field.copy_from_slice(&(size as u32).to_be_bytes());
     }
     Ok(out.into())

@@ -279,8 +279,11 @@ fn read_trak(trak: BoxReader<'_>) -> Result<(Track, Edit, Vec<ReadSample>)> {
     };
     let mut samples = Vec::with_capacity(sizes.len());
     let (mut dts, mut i) = (0u64, 0usize);
+    let (mut runs, mut n) = (per_chunk.into_iter().peekable(), 0);
     for (chunk, mut offset) in (1u32..).zip(chunk_offsets) {
-        let n = per_chunk.iter().rev().find(|(first, _)| *first <= chunk).map_or(0, |(_, n)| *n);
+        while let Some((_, in_chunk)) = runs.next_if(|(first, _)| *first <= chunk) {
+            n = in_chunk;
+        }
         for _ in 0..n {
             let (Some(&size), Some(&duration), Some(&shift)) =
                 (sizes.get(i), durations.get(i), shifts.get(i))
@@ -290,7 +293,9 @@ fn read_trak(trak: BoxReader<'_>) -> Result<(Track, Edit, Vec<ReadSample>)> {
             let is_sync = sync.as_ref().is_none_or(|s| s.binary_search(&(i as u32 + 1)).is_ok());
             samples.push(ReadSample { dts, pts: dts + u64::from(shift), size, offset, sync: is_sync });
             dts += u64::from(duration);
-            offset += u64::from(size);
+            offset = offset
+                .checked_add(u64::from(size))
+                .ok_or_else(|| Error::invalid("a sample lies beyond the end of any file"))?;
             i += 1;
         }
     }

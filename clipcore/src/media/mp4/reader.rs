@@ -199,7 +199,9 @@ impl FragmentReader {
             0 => i64::from(tfdt.u32()?),
             _ => tfdt.u64()? as i64,
         };
-        let mut run = Run { track, defaults, base, dts, cursor: base };
+        let scale = i64::from(self.tracks[track].track.timescale);
+        let mut run =
+            Run { track, defaults, base, dts, cursor: base, latest: scale.saturating_mul(MAX_SECS) };
         let mut boxes = traf;
         while let Some((kind, trun)) = boxes.next_box()? {
             if &kind == b"trun" {
@@ -235,7 +237,14 @@ struct Run {
     base: u64,
     dts: i64,
     cursor: u64,
+    /// Times beyond this, in ticks, are damage.
+    latest: i64,
 }
+
+/// Times further than this from zero are refused, so that arithmetic on them cannot overflow: 30 years.
+const MAX_SECS: i64 = 1_000_000_000;
+/// More samples in one fragment than any muxer writes.
+const MAX_SAMPLES: usize = 1 << 20;
 
 impl Run {
     fn read(&mut self, mut trun: BoxReader<'_>, media: &Range<u64>, rows: &mut Vec<Row>) -> Result<()> {
@@ -244,6 +253,9 @@ impl Run {
         // Every sample has at least one byte of media or of fields, or the count is a lie.
         if u64::from(count) > media.end.saturating_sub(media.start) + trun.rest().len() as u64 {
             return Err(Error::invalid(format!("a fragment says it has {count} samples")));
+        }
+        if rows.len() + count as usize > MAX_SAMPLES {
+            return Err(Error::invalid(format!("a fragment has more than {MAX_SAMPLES} samples")));
         }
         if flags & 0x01 != 0 {
             let offset = trun.u32()? as i32;
@@ -264,10 +276,14 @@ impl Run {
             if self.cursor < media.start || end > media.end {
                 return Err(Error::invalid("a sample lies outside of its fragment's media data"));
             }
+            let pts = self.dts.saturating_add(shift);
+            if self.dts.checked_abs().is_none_or(|t| t > self.latest) || pts.saturating_abs() > self.latest {
+                return Err(Error::invalid("a sample's time is out of all reason"));
+            }
             rows.push(Row {
                 track: self.track,
                 dts: self.dts,
-                pts: self.dts.saturating_add(shift),
+                pts,
                 duration,
                 size,
                 offset: self.cursor,
@@ -284,10 +300,10 @@ fn read_moov(moov: &[u8]) -> Result<Vec<TrackState>> {
     let mut tracks = Vec::new();
     let mut boxes = BoxReader::new(moov);
     while let Some((kind, trak)) = boxes.next_box()? {
-        if &kind == b"trak" {
-            if let Some(track) = read_trak(trak)? {
-                tracks.push(track);
-            }
+        if &kind == b"trak"
+            && let Some(track) = read_trak(trak)?
+        {
+            tracks.push(track);
         }
     }
     if let Some(mut mvex) = BoxReader::new(moov).find(b"mvex")? {

@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler};
@@ -13,10 +14,13 @@ use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDe
 use symphonia::core::packet::Packet;
 use symphonia::core::units::{Duration as Ticks, Timestamp as PacketTime};
 
-use super::queue::{BoundedQueue, Popped};
+use super::queue::{BoundedQueue, Popped, Queued};
 use crate::event::media::{Audio16k, AudioWindow};
 use crate::media::ffmpeg::{Ffmpeg, Running};
-use crate::media::mp4::{Fragment, FragmentSample, aac_config, aac_object_type, fragment, init_segment};
+use crate::media::mp4::{
+    Fragment, FragmentReader, FragmentSample, Read as Found, aac_config, aac_object_type, fragment,
+    init_segment,
+};
 use crate::media::{Sample, Track};
 use crate::{Error, ErrorKind, Result, Timestamp};
 
@@ -28,22 +32,21 @@ pub(super) enum PcmDecoder {
 }
 
 impl PcmDecoder {
-    pub(super) fn new(ffmpeg: &Ffmpeg, track: &Track) -> Result<Self> {
-        if &track.fourcc == b"mp4a" && aac_object_type(&track.config) == Some(2) {
-            if let Some(config) = aac_config(&track.config) {
-                let mut params = AudioCodecParameters::new();
-                params
-                    .for_codec(CODEC_ID_AAC)
-                    .with_sample_rate(track.sample_rate)
-                    .with_extra_data(config.into());
-                let decoder = symphonia::default::get_codecs()
-                    .make_audio_decoder(&params, &AudioDecoderOptions::default());
-                if let Ok(decoder) = decoder {
-                    return Ok(Self::Aac { decoder, buffer: Vec::new(), errors: 0 });
-                }
+    /// A live input is never waited for.
+    pub(super) fn new(ffmpeg: &Ffmpeg, track: &Track, live: bool) -> Result<Self> {
+        if &track.fourcc == b"mp4a"
+            && aac_object_type(&track.config) == Some(2)
+            && let Some(config) = aac_config(&track.config)
+        {
+            let mut params = AudioCodecParameters::new();
+            params.for_codec(CODEC_ID_AAC).with_sample_rate(track.sample_rate).with_extra_data(config.into());
+            let decoder =
+                symphonia::default::get_codecs().make_audio_decoder(&params, &AudioDecoderOptions::default());
+            if let Ok(decoder) = decoder {
+                return Ok(Self::Aac { decoder, buffer: Vec::new(), errors: 0 });
             }
         }
-        ChildDecoder::new(ffmpeg, track).map(Self::Child)
+        ChildDecoder::new(ffmpeg, track, live).map(Self::Child)
     }
 
     /// Decodes a packet. The window's instant is the packet's; a packet that does not decode is skipped and counted.
@@ -61,9 +64,19 @@ impl PcmDecoder {
                 }
             }
             Self::Child(child) => {
-                child.feed(sample, at)?;
+                child.feed(sample)?;
+                child.fed = child.fed.max(Some(at));
+                child.decoded.get_or_insert(at);
                 Ok(child.take())
             }
+        }
+    }
+
+    /// The instant before which no window will come any more; `None` where that is the end of what was given.
+    pub(super) fn reached(&self) -> Option<Timestamp> {
+        match self {
+            Self::Aac { .. } => None,
+            Self::Child(child) => child.reached(),
         }
     }
 
@@ -95,41 +108,50 @@ fn interleave(decoded: &GenericAudioBufferRef<'_>, buffer: &mut Vec<f32>) -> Opt
     Some(AudioWindow { rate, channels, samples: Arc::from(&buffer[..]) })
 }
 
-/// A child ffmpeg that turns any codec into PCM. Its pipe carries no timestamps; since a decoder gives out exactly what
-/// its packets hold, instants are counted from the first packet, anew after every gap.
+/// A child ffmpeg that turns any codec into PCM. Its windows carry the decoder's own instants, which know about what it
+/// leaves out at the start (Opus pre-skip) and about gaps.
 pub(super) struct ChildDecoder {
     stdin: Option<ChildStdin>,
-    pcm: Arc<BoundedQueue<Vec<f32>>>,
-    track: Track,
+    pcm: Arc<BoundedQueue<Pcm>>,
     sequence: u32,
-    next: Option<Timestamp>,
-    /// Samples per channel given out since `next` was set.
+    /// The child's time zero, in ticks of the track: ffmpeg loses what lies before zero.
+    base: Arc<OnceLock<i64>>,
+    live: bool,
+    /// The latest packet's instant, and the end of the latest window.
+    fed: Option<Timestamp>,
+    decoded: Option<Timestamp>,
+    /// It did not answer in time once: it is no longer waited for.
+    stuck: bool,
     running: Running,
 }
 
+/// How far packets may be ahead of what is decoded: more than any decoder's delay. Beyond it a file waits; a live
+/// input's clock goes on without the decoder after [`STUCK_US`].
+const AHEAD_US: i64 = 1_000_000;
+const STUCK_US: i64 = 3_000_000;
+/// How long a file waits for a decoder that does not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A decoded block and its instant.
+struct Pcm(Timestamp, AudioWindow);
+
+impl Queued for Pcm {}
+
 const CHILD_CHANNELS: u16 = 2;
-/// Blocks of PCM that may wait; about a minute.
+/// Blocks of PCM that may wait; about 20 s.
 const PCM_BLOCKS: usize = 1024;
-const PCM_BLOCK: usize = 4096;
 
 impl ChildDecoder {
-    fn new(ffmpeg: &Ffmpeg, track: &Track) -> Result<Self> {
+    fn new(ffmpeg: &Ffmpeg, track: &Track, live: bool) -> Result<Self> {
         let rate = track.sample_rate.max(8000).to_string();
         let mut command = ffmpeg.command();
+        // `-fflags nobuffer` would lose the packets that were looked at to find out what they are.
         command
-            .args([
-                "-probesize",
-                "32768",
-                "-analyzeduration",
-                "0",
-                "-fflags",
-                "nobuffer",
-                "-f",
-                "mp4",
-                "-i",
-                "pipe:0",
-            ])
-            .args(["-map", "0:a:0", "-ac", "2", "-ar", &rate, "-f", "f32le", "-flush_packets", "1", "pipe:1"])
+            .args(["-copyts", "-probesize", "32768", "-analyzeduration", "0", "-f", "mp4", "-i", "pipe:0"])
+            .args(["-map", "0:a:0", "-ac", "2", "-ar", &rate, "-c:a", "pcm_f32le"])
+            .args(["-f", "mov", "-use_editlist", "0", "-avoid_negative_ts", "disabled"])
+            .args(["-movflags", "frag_every_frame+empty_moov+default_base_moof+frag_discont+skip_trailer"])
+            .args(["-flush_packets", "1", "pipe:1"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut running = ffmpeg.spawn(&mut command)?;
@@ -138,40 +160,28 @@ impl ChildDecoder {
             stdin.write_all(&init_segment(std::slice::from_ref(track)))?;
         }
         let pcm = Arc::new(BoundedQueue::new(PCM_BLOCKS));
-        if let Some(mut stdout) = running.child.stdout.take() {
-            let pcm = pcm.clone();
+        let base = Arc::new(OnceLock::new());
+        if let Some(stdout) = running.child.stdout.take() {
+            let (pcm, rate) = (pcm.clone(), track.sample_rate.max(8000));
+            let (base, track) = (base.clone(), track.clone());
             thread::Builder::new().name("pcm".into()).spawn(move || {
-                let mut bytes = vec![0; PCM_BLOCK * 4];
-                let mut filled = 0;
-                while let Ok(n) = stdout.read(&mut bytes[filled..]) {
-                    if n == 0 {
-                        break;
-                    }
-                    filled += n;
-                    let whole = filled / 8 * 8;
-                    let block =
-                        bytes[..whole].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-                    pcm.push_dropping(block.collect());
-                    bytes.copy_within(whole..filled, 0);
-                    filled -= whole;
-                }
+                drain(stdout, &pcm, rate, || track.micros(base.get().copied().unwrap_or(0)));
                 pcm.close();
             })?;
         }
-        Ok(Self { stdin, pcm, track: track.clone(), sequence: 0, next: None, running })
+        Ok(Self { stdin, pcm, sequence: 0, base, live, fed: None, decoded: None, stuck: false, running })
     }
 
-    fn feed(&mut self, sample: &Sample, at: Timestamp) -> Result<()> {
+    fn feed(&mut self, sample: &Sample) -> Result<()> {
         self.sequence += 1;
-        self.next.get_or_insert(at);
         let described = FragmentSample {
             size: sample.data.len() as u32,
             duration: sample.duration,
             offset: 0,
             sync: true,
         };
-        let mut bytes =
-            fragment(self.sequence, &[Fragment { track: 0, dts: sample.dts, samples: vec![described] }]);
+        let dts = sample.dts - *self.base.get_or_init(|| sample.dts);
+        let mut bytes = fragment(self.sequence, &[Fragment { track: 0, dts, samples: vec![described] }]);
         bytes.extend_from_slice(&sample.data);
         let stdin =
             self.stdin.as_mut().ok_or_else(|| Error::new(ErrorKind::Media, "the sound decoder has ended"))?;
@@ -184,29 +194,69 @@ impl ChildDecoder {
 
     fn take(&mut self) -> Vec<(Timestamp, AudioWindow)> {
         let mut out = Vec::new();
-        while let Popped::Item(block) = self.pcm.pop(std::time::Duration::ZERO) {
-            out.extend(self.window(block));
+        loop {
+            let wait = !self.live && !self.stuck && self.behind_us() > AHEAD_US;
+            match self.pcm.pop(if wait { PATIENCE } else { Duration::ZERO }) {
+                Popped::Item(Pcm(at, window)) => {
+                    self.decoded = self.decoded.max(Some(window.end(at)));
+                    out.push((at, window));
+                }
+                Popped::Empty | Popped::Closed => {
+                    self.stuck |= wait;
+                    return out;
+                }
+            }
         }
-        out
+    }
+
+    fn behind_us(&self) -> i64 {
+        match (self.fed, self.decoded) {
+            (Some(fed), Some(decoded)) => fed.micros_since(decoded),
+            _ => 0,
+        }
+    }
+
+    fn reached(&self) -> Option<Timestamp> {
+        let stuck = self.stuck || (self.live && self.behind_us() > STUCK_US);
+        self.decoded.filter(|_| !stuck)
     }
 
     fn finish(&mut self) -> Vec<(Timestamp, AudioWindow)> {
         self.stdin = None;
         let mut out = Vec::new();
+        while let Popped::Item(Pcm(at, window)) = self.pcm.pop(PATIENCE) {
+            out.push((at, window));
+        }
+        out
+    }
+}
+
+fn drain(mut stdout: impl Read, pcm: &BoundedQueue<Pcm>, rate: u32, base_us: impl Fn() -> i64) {
+    let mut reader = FragmentReader::new();
+    let mut scale: Option<Track> = None;
+    let mut bytes = vec![0; 1 << 16];
+    while let Ok(n) = stdout.read(&mut bytes) {
+        if n == 0 {
+            return;
+        }
+        reader.push(&bytes[..n]);
         loop {
-            match self.pcm.pop(std::time::Duration::from_secs(5)) {
-                Popped::Item(block) => out.extend(self.window(block)),
-                Popped::Empty | Popped::Closed => return out,
+            match reader.next() {
+                Ok(Some(Found::Init(tracks))) => scale = tracks.into_iter().next(),
+                Ok(Some(Found::Samples(samples))) => {
+                    for sample in samples {
+                        let Some(track) = &scale else { continue };
+                        let at = Timestamp::from_micros(track.micros(sample.pts) + base_us());
+                        let floats = sample.data.chunks_exact(4);
+                        let samples = floats.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                        pcm.push_dropping(Pcm(at, AudioWindow { rate, channels: CHILD_CHANNELS, samples }));
+                    }
+                }
+                Ok(Some(Found::Uuid(..))) => {}
+                Ok(None) => break,
+                Err(_) => return,
             }
         }
-    }
-
-    fn window(&mut self, block: Vec<f32>) -> Option<(Timestamp, AudioWindow)> {
-        let at = self.next?;
-        let rate = self.track.sample_rate.max(8000);
-        let window = AudioWindow { rate, channels: CHILD_CHANNELS, samples: block.into() };
-        self.next = Some(window.end(at));
-        Some((at, window))
     }
 }
 
@@ -267,7 +317,7 @@ impl To16k {
                     };
                     let input = InterleavedSlice::new(block, 1, chunk).map_err(|e| bug(e.to_string()))?;
                     let resampled = resampler.process(&input, None).map_err(|e| bug(e.to_string()))?;
-                    let delay = resampler.output_delay() as i64 * 1_000_000 / i64::from(Audio16k::RATE);
+                    let delay = delay_us(resampler);
                     (at.offset_micros(-delay), Audio16k { samples: resampled.take_data().into() })
                 }
             });
@@ -278,8 +328,18 @@ impl To16k {
         Ok(out)
     }
 
+    /// The instant of the next block; `None` before the first window.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        (self.rate > 0).then(|| self.instant(0).offset_micros(-self.resampler.as_ref().map_or(0, delay_us)))
+    }
+
     fn instant(&self, ahead: u64) -> Timestamp {
         let samples = i128::from(self.taken + ahead);
         self.base.offset_micros((samples * 1_000_000 / i128::from(self.rate.max(1))) as i64)
     }
+}
+
+/// How much later than its input a resampler's output lies.
+fn delay_us(resampler: &Fft<f32>) -> i64 {
+    resampler.output_delay() as i64 * 1_000_000 / i64::from(Audio16k::RATE)
 }

@@ -1,15 +1,16 @@
 //! From coded pictures to RGB frames, in a child ffmpeg of their own.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::queue::BoundedQueue;
-use super::tap::TapItem;
+use super::queue::{BoundedQueue, Popped, Queued};
 use crate::event::media::VideoFrame;
 use crate::media::ffmpeg::{Ffmpeg, Running};
 use crate::media::h264::{AvcConfig, sps_without_vui};
@@ -35,26 +36,52 @@ impl Default for FrameConfig {
     }
 }
 
+/// A decoded picture and its instant.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) at: Timestamp,
+    pub(super) frame: VideoFrame,
+}
+
+impl Queued for Frame {}
+
 /// A child ffmpeg that is fed coded pictures and gives out frames, each with its instant.
+///
+/// A live input never waits for it: what the child cannot take is dropped. A file waits, so that no frame is missing.
 #[derive(Debug)]
 pub(super) struct FrameTap {
     /// Written by a thread of its own: a child that decodes slowly must not hold up the sound.
     to_child: Arc<BoundedQueue<Bytes>>,
-    keyframes_only: bool,
+    frames: Arc<BoundedQueue<Frame>>,
+    live: bool,
+    /// How far apart frames are at least; `None` where keyframes alone are shown.
+    interval_us: Option<i64>,
+    /// Keyframes that are in the child.
+    expected: VecDeque<Timestamp>,
+    /// No later frame lies before this.
+    next: Option<Timestamp>,
+    /// The child's time zero, in ticks of the track: ffmpeg loses what lies before zero.
+    base: Arc<OnceLock<i64>>,
+    /// The latest instant fed.
+    fed: Option<Timestamp>,
     sequence: u32,
     _running: Running,
 }
 
 /// Coded pictures that may wait for the child.
 const WAITING: usize = 64;
+/// Frames that may wait to be looked at.
+const FRAMES: usize = 4;
+/// Keyframes that may be in the child before the oldest is given up (live) or waited for (a file).
+const OUTSTANDING: usize = 8;
+/// How long a file waits for a frame before it goes on without.
+const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(20);
+/// Times are rounded twice on the way through the child.
+const ROUNDING_US: i64 = 2_000;
 
 impl FrameTap {
-    pub(super) fn new(
-        ffmpeg: &Ffmpeg,
-        track: &Track,
-        config: FrameConfig,
-        frames: Arc<BoundedQueue<TapItem>>,
-    ) -> Result<Self> {
+    pub(super) fn new(ffmpeg: &Ffmpeg, track: &Track, config: FrameConfig, live: bool) -> Result<Self> {
         let mut command = ffmpeg.command();
         command.args(["-threads", "1", "-flags", "low_delay", "-copyts"]);
         if config.fps.is_some() {
@@ -67,19 +94,9 @@ impl FrameTap {
                 format!("select='isnan(prev_selected_t)+gte(t-prev_selected_t\\,{})',{scale}", 0.999 / fps)
             }
         };
+        // `-fflags nobuffer` would lose the packets that were looked at to find out what they are.
         command
-            .args([
-                "-probesize",
-                "32",
-                "-analyzeduration",
-                "0",
-                "-fflags",
-                "nobuffer",
-                "-f",
-                "mp4",
-                "-i",
-                "pipe:0",
-            ])
+            .args(["-probesize", "32", "-analyzeduration", "0", "-f", "mp4", "-i", "pipe:0"])
             .args([
                 "-map",
                 "0:v:0",
@@ -98,50 +115,142 @@ impl FrameTap {
             .stdout(Stdio::piped());
         let mut running = ffmpeg.spawn(&mut command)?;
         let to_child = Arc::new(BoundedQueue::new(WAITING));
+        let frames = Arc::new(BoundedQueue::new(FRAMES));
+        let base = Arc::new(OnceLock::new());
         if let Some(mut stdin) = running.child.stdin.take() {
             stdin.write_all(&init_segment(std::slice::from_ref(&without_reordering(track, config))))?;
             let queue = to_child.clone();
             thread::Builder::new().name("frames-in".into()).spawn(move || feed(stdin, &queue))?;
         }
         if let Some(stdout) = running.child.stdout.take() {
-            thread::Builder::new().name("frames-out".into()).spawn(move || drain(stdout, &frames))?;
+            let (frames, base, track) = (frames.clone(), base.clone(), track.clone());
+            thread::Builder::new().name("frames-out".into()).spawn(move || {
+                drain(stdout, &frames, live, || track.micros(base.get().copied().unwrap_or(0)));
+                frames.close();
+            })?;
         }
-        Ok(Self { to_child, keyframes_only: config.fps.is_none(), sequence: 0, _running: running })
+        Ok(Self {
+            to_child,
+            frames,
+            live,
+            interval_us: config.fps.map(|fps| (0.999e6 / fps) as i64),
+            expected: VecDeque::new(),
+            next: None,
+            base,
+            fed: None,
+            sequence: 0,
+            _running: running,
+        })
     }
 
-    /// Feeds a picture where this tap wants it; says whether a frame is to be expected for it.
-    pub(super) fn feed(&mut self, sample: &Sample) -> Result<bool> {
-        if self.keyframes_only && !sample.sync {
-            return Ok(false);
+    /// Feeds a picture that is presented at `at`, where this tap wants it; gives what has been decoded so far.
+    pub(super) fn feed(&mut self, sample: &Sample, at: Timestamp) -> Vec<Frame> {
+        let mut out = Vec::new();
+        if self.interval_us.is_none() && !sample.sync {
+            return out;
         }
         self.sequence += 1;
         let described = FragmentSample {
             size: sample.data.len() as u32,
             duration: sample.duration,
-            offset: (sample.pts - sample.dts) as i32,
+            offset: i32::try_from(sample.pts.saturating_sub(sample.dts)).unwrap_or(0),
             sync: sample.sync,
         };
-        let mut bytes =
-            fragment(self.sequence, &[Fragment { track: 0, dts: sample.dts, samples: vec![described] }]);
+        let dts = sample.dts - *self.base.get_or_init(|| sample.dts);
+        let mut bytes = fragment(self.sequence, &[Fragment { track: 0, dts, samples: vec![described] }]);
         bytes.extend_from_slice(&sample.data);
-        // A picture that was dropped on the way would break every later one up to the next keyframe; a decoder
-        // that is this slow gets keyframes only.
-        self.to_child.push_dropping(bytes.into());
-        Ok(self.keyframes_only)
+        self.fed = self.fed.max(Some(at));
+        self.next.get_or_insert(at);
+        if self.interval_us.is_none() {
+            self.expected.push_back(at);
+        }
+        if self.live {
+            // A picture that was dropped on the way breaks every later one up to the next keyframe; a decoder that is
+            // this slow gets keyframes only.
+            self.to_child.push_dropping(bytes.into());
+            if self.expected.len() > OUTSTANDING {
+                self.expected.pop_front();
+            }
+            return out;
+        }
+        let mut bytes = Bytes::from(bytes);
+        while let Err(back) = self.to_child.try_push(bytes) {
+            if self.to_child.is_closed() {
+                break;
+            }
+            bytes = back;
+            self.pop(POLL, &mut out);
+        }
+        while self.expected.len() > OUTSTANDING {
+            if !matches!(self.pop(PATIENCE, &mut out), Some(true)) {
+                self.expected.pop_front();
+            }
+        }
+        out
     }
 
-    /// No more pictures will come.
-    pub(super) fn finish(&self) {
+    /// What has been decoded so far.
+    pub(super) fn take(&mut self) -> Vec<Frame> {
+        let mut out = Vec::new();
+        while self.pop(Duration::ZERO, &mut out) == Some(true) {}
+        out
+    }
+
+    /// No more pictures will come: waits for what is still inside the child.
+    pub(super) fn finish(&mut self) -> Vec<Frame> {
         self.to_child.close();
+        let mut out = Vec::new();
+        while self.pop(PATIENCE, &mut out) == Some(true) {}
+        out
+    }
+
+    /// Whether a frame came in time; `None` where none will any more.
+    fn pop(&mut self, patience: Duration, out: &mut Vec<Frame>) -> Option<bool> {
+        match self.frames.pop(patience) {
+            Popped::Item(frame) => {
+                while self.expected.front().is_some_and(|t| t.micros_since(frame.at) < ROUNDING_US) {
+                    self.expected.pop_front();
+                }
+                self.next = self.interval_us.map(|step| frame.at.offset_micros(step - ROUNDING_US));
+                out.push(frame);
+                Some(true)
+            }
+            Popped::Empty => Some(false),
+            Popped::Closed => {
+                self.expected.clear();
+                None
+            }
+        }
+    }
+
+    /// The instant before which no frame will come any more; `None` where nothing is awaited.
+    pub(super) fn reached(&self) -> Option<Timestamp> {
+        if self.interval_us.is_none() {
+            return self.expected.front().copied();
+        }
+        let (next, fed) = (self.next?, self.fed?);
+        // A live decoder that is stuck must not hold up the clock.
+        let stuck = self.live && fed.micros_since(next) > STUCK_US;
+        (!stuck && !self.frames.is_closed()).then_some(next)
+    }
+}
+
+/// A live decoder that is this far behind is no longer waited for.
+const STUCK_US: i64 = 3_000_000;
+
+impl Drop for FrameTap {
+    fn drop(&mut self) {
+        self.to_child.close();
+        self.frames.close();
     }
 }
 
 fn feed(mut stdin: ChildStdin, queue: &BoundedQueue<Bytes>) {
-    use super::queue::Popped;
     loop {
-        match queue.pop(std::time::Duration::from_millis(500)) {
+        match queue.pop(Duration::from_millis(500)) {
             Popped::Item(bytes) => {
                 if stdin.write_all(&bytes).and_then(|()| stdin.flush()).is_err() {
+                    queue.close();
                     return;
                 }
             }
@@ -151,7 +260,7 @@ fn feed(mut stdin: ChildStdin, queue: &BoundedQueue<Bytes>) {
     }
 }
 
-fn drain(mut stdout: impl Read, frames: &BoundedQueue<TapItem>) {
+fn drain(mut stdout: impl Read, frames: &BoundedQueue<Frame>, live: bool, base_us: impl Fn() -> i64) {
     let mut reader = FragmentReader::new();
     let mut tracks: Vec<Track> = Vec::new();
     let mut bytes = vec![0; 1 << 16];
@@ -166,14 +275,18 @@ fn drain(mut stdout: impl Read, frames: &BoundedQueue<TapItem>) {
                 Ok(Some(Found::Samples(samples))) => {
                     for sample in samples {
                         let Some(track) = tracks.get(sample.track) else { continue };
-                        let at = Timestamp::from_micros(track.micros(sample.pts));
+                        let at = Timestamp::from_micros(track.micros(sample.pts) + base_us());
                         if sample.data.len() as u64 == u64::from(track.width) * u64::from(track.height) * 3 {
                             let frame = VideoFrame {
                                 width: track.width,
                                 height: track.height,
                                 rgb: (*sample.data).into(),
                             };
-                            frames.push_dropping(TapItem::Frame { at, frame });
+                            if live {
+                                frames.push_dropping(Frame { at, frame });
+                            } else if !frames.push_waiting(Frame { at, frame }) {
+                                return;
+                            }
                         }
                     }
                 }
@@ -183,7 +296,6 @@ fn drain(mut stdout: impl Read, frames: &BoundedQueue<TapItem>) {
             }
         }
     }
-    frames.push_dropping(TapItem::FramesEnd);
 }
 
 /// Keyframes stand alone: without the VUI the decoder does not wait for the reordering of pictures it never gets.
@@ -220,5 +332,71 @@ impl FrameConfig {
             return Err(Error::new(ErrorKind::Config, "media.frames.fps is not between 0.01 and 60"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::TrackKind;
+
+    /// The coded pictures of three seconds with B-pictures, and their track.
+    fn coded(ffmpeg: &Ffmpeg) -> (Track, Vec<Sample>) {
+        let mut command = ffmpeg.command();
+        command.args([
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=s=320x180:r=30:d=3",
+            "-c:v",
+            "libx264",
+            "-g",
+            "15",
+            "-bf",
+            "2",
+        ]);
+        command.args([
+            "-preset",
+            "ultrafast",
+            "-f",
+            "mp4",
+            "-movflags",
+            "delay_moov+default_base_moof+frag_discont",
+        ]);
+        let out = command.args(["-frag_duration", "20000", "-use_editlist", "0", "pipe:1"]).output().unwrap();
+        let mut reader = FragmentReader::new();
+        reader.push(&out.stdout);
+        let (mut track, mut samples) = (None, Vec::new());
+        while let Some(found) = reader.next().unwrap() {
+            match found {
+                Found::Init(tracks) => track = tracks.into_iter().find(|t| t.kind == TrackKind::Video),
+                Found::Samples(more) => samples.extend(more),
+                Found::Uuid(..) => {}
+            }
+        }
+        (track.unwrap(), samples)
+    }
+
+    #[test]
+    fn a_keyframe_is_shown_before_the_next_one_is_fed() {
+        let ffmpeg = Ffmpeg::default();
+        if ffmpeg.version().is_err() {
+            return;
+        }
+        let (track, samples) = coded(&ffmpeg);
+        let mut tap = FrameTap::new(&ffmpeg, &track, FrameConfig { width: 160, fps: None }, true).unwrap();
+        let mut shown = 0;
+        for sample in samples.iter().filter(|s| s.sync) {
+            let at = Timestamp::from_micros(track.micros(sample.pts));
+            let mut frames = tap.feed(sample, at);
+            assert_eq!(tap.reached(), Some(at));
+            // The decoder must not wait for later pictures: nothing else is fed until this one is out.
+            assert_eq!(tap.pop(PATIENCE, &mut frames), Some(true), "keyframe {shown} is held back");
+            assert_eq!((frames.len(), frames[0].frame.width), (1, 160));
+            assert!(frames[0].at.micros_since(at).abs() < ROUNDING_US);
+            assert_eq!(tap.reached(), None);
+            shown += 1;
+        }
+        assert_eq!(shown, 6);
     }
 }

@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::MediaConfig;
 use super::input::Input;
-use super::process::{Block, Process, Transcode};
+use super::process::{Block, Process, Remedy};
 use super::queue::BoundedQueue;
+use super::standard_input::StandardInput;
 use super::tap::TapItem;
-use super::timeline::{Timeline, WallEstimate};
+use super::timeline::{JUMP_US, Timeline, WallEstimate};
 use crate::clock::TimeSource;
 use crate::media::ffmpeg::Ffmpeg;
 use crate::media::h264::{self, AvcConfig};
@@ -27,6 +28,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::fro
 const START: Duration = Duration::from_secs(12);
 /// Without an IDR for this long, pictures that ffmpeg calls keyframes are taken for places where decoding can begin.
 const IDR_PATIENCE_US: i64 = 12_000_000;
+/// A sample that comes this much sooner than its turn was in store, so that taking it later loses nothing.
+const IN_STORE_US: i64 = 2_000_000;
 
 pub(super) struct Ingest {
     input: Input,
@@ -40,12 +43,20 @@ pub(super) struct Ingest {
     wall: WallEstimate,
     /// Civil time of the monotonic clock's zero, read once: a step of the system's clock must not move cuts.
     wall_anchor: WallTime,
-    transcode: Transcode,
+    remedy: Remedy,
+    stdin: Option<StandardInput>,
+    /// Samples that came, of all connections.
+    samples: u64,
     /// Monotonic time of the last sample.
     last_arrival: Option<Duration>,
+    /// How long nothing was recorded before this run; counts once, for its first sample.
+    outage_us: i64,
     /// Whether the recording was there before this run, and its session could be continued.
     resumed: bool,
-    recorder_failed: bool,
+    /// Where the latest sample lies on the timeline.
+    reached_us: Option<i64>,
+    /// From when on nothing could be recorded.
+    lost_since: Option<Timestamp>,
 }
 
 /// How a connection ended.
@@ -65,10 +76,16 @@ struct Connection {
     first: bool,
     epoch: Option<u32>,
     offset_us: i64,
+    /// Stream time and arrival of the epoch's first sample here.
+    begun_us: Option<(i64, i64)>,
     last_idr_us: Option<i64>,
     /// Steps of a single tick in a row: ffmpeg bends timestamps that went back.
     bent: u32,
     last_dts: Option<i64>,
+    last_at_us: i64,
+    /// The latest duration of each track, in ticks.
+    durations: Vec<u32>,
+    told_bent: bool,
 }
 
 impl Ingest {
@@ -93,31 +110,38 @@ impl Ingest {
             stop,
             timeline: Timeline::new(),
             wall: WallEstimate::new(),
-            transcode: Transcode::default(),
+            remedy: Remedy::default(),
+            stdin: None,
+            samples: 0,
             last_arrival: None,
+            outage_us: 0,
             resumed: false,
-            recorder_failed: false,
+            reached_us: None,
+            lost_since: None,
         };
         let recording = ingest.recorder.recording();
         if let (Some(info), Some(span)) = (recording.newest_info(), recording.span()) {
             ingest.resumed = true;
             if ingest.input.is_live() {
                 ingest.timeline = Timeline::resume(info.epoch, info.offset_us, span.end);
+                ingest.reached_us = Some(span.end.as_micros());
                 // How long the outage lasted follows from civil time, where that was known.
                 let now = ingest.time.wall().as_unix_micros();
                 let outage =
                     info.wall_zero.map_or(0, |zero| now - zero.as_unix_micros() - span.end.as_micros());
-                let passed = Duration::from_micros(u64::try_from(outage).unwrap_or(0));
-                ingest.last_arrival = Some(ingest.time.elapsed().saturating_sub(passed));
+                ingest.outage_us = outage.max(0);
             }
         }
         ingest
     }
 
     pub(super) fn run(mut self) -> Result<()> {
+        if self.input == Input::Stdin {
+            self.stdin = Some(StandardInput::read(std::io::stdin())?);
+        }
         let outcome = self.connect_until_over();
         let finished = self.recorder.finish();
-        outcome.and(finished)
+        outcome.and(self.recorded(finished))
     }
 
     fn connect_until_over(&mut self) -> Result<()> {
@@ -141,7 +165,9 @@ impl Ingest {
             if received {
                 (backoff, lost_since) = (BACKOFF.0, None);
             }
-            self.recorder.finish()?;
+            // It may go on: clips that wait for the rest wait a while longer.
+            let flushed = self.recorder.end_file();
+            self.recorded(flushed)?;
             let now = self.time.elapsed();
             let since = *lost_since.get_or_insert(now);
             if !self.config.give_up.is_zero() && now.saturating_sub(since) >= self.config.give_up {
@@ -174,7 +200,8 @@ impl Ingest {
     }
 
     fn connection(&mut self, received: &mut bool) -> Result<Ended> {
-        let process = Process::start(&self.ffmpeg, &self.input, self.config.stall, self.transcode)?;
+        let process =
+            Process::start(&self.ffmpeg, &self.input, self.config.stall, self.remedy, self.stdin.as_ref())?;
         let mut reader = FragmentReader::new();
         let mut connection: Option<Connection> = None;
         let mut last_byte = self.time.elapsed();
@@ -207,6 +234,8 @@ impl Ingest {
                     }
                     Read::Samples(samples) => {
                         *received = true;
+                        self.samples += samples.len() as u64;
+                        self.stdin.iter().for_each(StandardInput::forget);
                         let Some(connection) = &mut connection else { continue };
                         for sample in samples {
                             self.sample(connection, sample)?;
@@ -214,6 +243,15 @@ impl Ingest {
                         if self.input.is_live() && connection.bent > 12 && process.bends_timestamps() {
                             process.stop();
                             return Ok(Ended::Lost("the publisher's timestamps went back".to_owned()));
+                        }
+                        // What was joined without care cannot be had again with its own timestamps.
+                        if !self.input.is_live() && connection.bent > 12 && !connection.told_bent {
+                            connection.told_bent = true;
+                            let at = Timestamp::from_micros(connection.last_at_us);
+                            self.notice(format!(
+                                "timestamps go back at {at}: what follows stands at that instant until they have \
+                                 caught up; run the parts one by one to keep all of it"
+                            ));
                         }
                     }
                     Read::Uuid(..) => {}
@@ -223,26 +261,36 @@ impl Ingest {
     }
 
     fn ended(&mut self, process: Process, received: &mut bool) -> Result<Ended> {
-        match process.end() {
+        match process.end(&self.input) {
             Ok(()) if !*received => Err(Error::new(
                 ErrorKind::Unsupported,
                 "the input has neither sound nor pictures that can be read",
-            )),
+            )
+            .with_context("input", self.input.display_name())),
+            Ok(()) if self.input.ends() && self.samples == 1 => Err(Error::new(
+                ErrorKind::Unsupported,
+                "the input is a single picture: there is nothing to clip",
+            )
+            .with_context("input", self.input.display_name())
+            .with_hint("name a recording of a stream, or the stream itself")),
             Ok(()) if self.input.ends() => Ok(Ended::Done),
             // An exit code of 0 still means "lost" for what has no end of its own.
             Ok(()) => Ok(Ended::Lost("the server ended it".to_owned())),
             Err(error) => {
                 let said = error.to_string();
-                if let Some((needed, codec)) = Process::refused(&said) {
-                    let already =
-                        (needed.video && self.transcode.video) || (needed.audio && self.transcode.audio);
-                    if !already && !*received {
-                        self.transcode.video |= needed.video;
-                        self.transcode.audio |= needed.audio;
-                        let into = if needed.audio { "AAC" } else { "H.264" };
-                        self.notice(format!(
-                            "{codec} has no place in MP4: it is recorded as {into}, which costs CPU"
-                        ));
+                let needed = Process::remedy(&said).filter(|_| !*received);
+                if let Some((needed, codec)) = needed {
+                    let before = self.remedy;
+                    self.remedy.video |= needed.video;
+                    self.remedy.audio |= needed.audio;
+                    self.remedy.not_aac |= needed.not_aac;
+                    if self.remedy != before {
+                        if needed.audio || needed.video {
+                            let into = if needed.audio { "AAC" } else { "H.264" };
+                            self.notice(format!(
+                                "{codec} has no place in MP4: it is recorded as {into}, which costs CPU"
+                            ));
+                        }
                         return self.connection(received);
                     }
                 }
@@ -273,17 +321,24 @@ impl Ingest {
         let passed = match self.last_arrival.replace(arrival) {
             Some(last) if live => i64::try_from(arrival.saturating_sub(last).as_micros()).unwrap_or(i64::MAX),
             _ => 0,
-        };
+        }
+        .saturating_add(std::mem::take(&mut self.outage_us));
         let pts_us = track.micros(sample.dts);
         let mapped = self.timeline.map(pts_us, connection.first, passed);
         let at_us = pts_us.saturating_add(mapped.offset_us);
+        let arrival_us = arrival.as_micros() as i64;
+        if connection.first && live {
+            self.tell_gap(at_us, mapped.begins.is_some());
+        }
+        self.reached_us = self.reached_us.max(Some(at_us));
         if let Some((at, mut epoch)) = mapped.begins {
             self.wall.reset();
-            self.wall.observe(at_us, arrival.as_micros() as i64);
+            self.wall.observe(at_us, arrival_us);
+            connection.begun_us = None;
             epoch.wall = self.wall_at(at);
             self.tap_push(TapItem::Epoch { at, epoch });
         } else if live {
-            self.wall.observe(at_us, arrival.as_micros() as i64);
+            self.wall.observe(at_us, arrival_us);
         }
         if connection.epoch != Some(mapped.epoch) || connection.first {
             if connection.epoch.is_none_or(|e| mapped.epoch > e) || connection.first {
@@ -293,7 +348,9 @@ impl Ingest {
             connection.offset_us = mapped.offset_us;
         }
         connection.first = false;
+        connection.last_at_us = at_us;
         connection.note_bent(&track, &sample);
+        connection.mend_duration(&track, &mut sample);
         connection.mark_sync(&track, &mut sample, at_us);
 
         let shift = track.ticks(mapped.offset_us);
@@ -301,23 +358,47 @@ impl Ingest {
         sample.pts = sample.pts.saturating_add(shift);
         let at = Timestamp::from_micros(at_us);
         let wall = self.wall_at(at);
-        self.tap_push(TapItem::Sample { sample: sample.clone(), at, wall });
-        match self.recorder.push(sample) {
-            Ok(()) => {
-                if std::mem::take(&mut self.recorder_failed) {
-                    self.notice("recording again".to_owned());
-                }
-                Ok(())
-            }
-            // The stream is still listened to, and recording resumes when there is room again.
-            Err(error) if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Io) => {
-                if !std::mem::replace(&mut self.recorder_failed, true) {
-                    self.notice(format!("part of the recording is lost: {error}"));
-                }
-                Ok(())
-            }
-            Err(error) => Err(error),
+        let shown = TapItem::Sample { sample: sample.clone(), at, wall };
+        // A playlist of the past comes as fast as it is read: detectors need not miss any of it.
+        if connection.in_store(at_us, arrival_us) {
+            self.tap.push_waiting(shown);
+        } else {
+            self.tap_push(shown);
         }
+        let pushed = self.recorder.push(sample);
+        self.recorded(pushed)
+    }
+
+    /// The stream is still listened to where it cannot be recorded, and recording resumes when there is room again.
+    fn recorded(&mut self, outcome: Result<()>) -> Result<()> {
+        let lost_since = self.recorder.lost_since();
+        match (self.lost_since, lost_since, &outcome) {
+            (None, Some(at), Err(error)) => {
+                self.notice(format!("nothing is recorded from {:.1} s on: {error}", at.as_secs_f64()));
+            }
+            (Some(lost), None, _) => {
+                let reached = Timestamp::from_micros(self.reached_us.unwrap_or_default());
+                self.notice(format!(
+                    "recording again; what came between {:.1} s and {:.1} s is lost",
+                    lost.as_secs_f64(),
+                    reached.as_secs_f64()
+                ));
+            }
+            _ => {}
+        }
+        self.lost_since = lost_since;
+        match outcome {
+            Err(error) if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Io) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Says how much of the stream was missed between connections.
+    fn tell_gap(&self, at_us: i64, anew: bool) {
+        let Some(reached) = self.reached_us else { return };
+        let gap = at_us.saturating_sub(reached).max(0) as f64 / 1e6;
+        let anew = if anew { "; the publisher's timestamps began anew" } else { "" };
+        self.notice(format!("connected again: {gap:.1} s are missing{anew}"));
     }
 
     fn begin_recording(&mut self, connection: &Connection, epoch: u32, offset_us: i64) -> Result<()> {
@@ -328,7 +409,8 @@ impl Ingest {
             return Ok(());
         }
         let wall_zero = self.wall_at(Timestamp::ZERO);
-        self.recorder.begin(&connection.tracks, epoch, offset_us, wall_zero)
+        let begun = self.recorder.begin(&connection.tracks, epoch, offset_us, wall_zero);
+        self.recorded(begun)
     }
 
     fn wall_at(&self, at: Timestamp) -> Option<WallTime> {
@@ -346,14 +428,33 @@ impl Connection {
         };
         Self {
             length_sizes: tracks.iter().map(length_size).collect(),
+            durations: vec![0; tracks.len()],
             tracks,
             first: true,
             epoch: None,
             offset_us: 0,
+            begun_us: None,
             last_idr_us: None,
             bent: 0,
             last_dts: None,
+            last_at_us: 0,
+            told_bent: false,
         }
+    }
+
+    /// A muxer takes the way to the next sample for a duration; before a jump that is nonsense.
+    fn mend_duration(&mut self, track: &Track, sample: &mut Sample) {
+        let usual = &mut self.durations[sample.track];
+        if track.micros(i64::from(sample.duration)) > JUMP_US {
+            sample.duration = *usual;
+        }
+        *usual = sample.duration;
+    }
+
+    /// Whether a sample comes sooner than in real time.
+    fn in_store(&mut self, at_us: i64, arrival_us: i64) -> bool {
+        let (at, arrival) = *self.begun_us.get_or_insert((at_us, arrival_us));
+        at_us.saturating_sub(at) > arrival_us.saturating_sub(arrival).saturating_add(IN_STORE_US)
     }
 
     fn note_bent(&mut self, track: &Track, sample: &Sample) {

@@ -39,8 +39,13 @@ impl Input {
                         SCHEMES.join("://, ") + "://"
                     )));
             }
-            if rest.is_empty() {
-                return Err(Error::invalid(format!("{text} names no host")));
+            // SRT and UDP may listen on all addresses, which an empty host means.
+            let listens = matches!(scheme.as_str(), "srt" | "udp");
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            if rest.is_empty() || (!listens && (host.is_empty() || host.starts_with(':'))) {
+                return Err(Error::invalid(format!("this {scheme}:// address names no host"))
+                    .with_hint(format!("write it as {scheme}://host/path")));
             }
             return Ok(Self::Url { scheme, url: text.to_owned() });
         }
@@ -91,6 +96,23 @@ impl Input {
         }
     }
 
+    /// What ffmpeg said, without what [`display_name`](Self::display_name) leaves out and without memory addresses.
+    pub(super) fn scrub(&self, said: &str) -> String {
+        let mut text = String::with_capacity(said.len());
+        let mut rest = said;
+        while let Some(at) = rest.find(" @ 0x") {
+            text.push_str(&rest[..at]);
+            rest = rest[at + 5..].trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        }
+        text.push_str(rest);
+        let Self::Url { scheme, url } = self else { return text };
+        text = text.replace(url.as_str(), &self.display_name());
+        for secret in secrets(scheme, url) {
+            text = text.replace(secret, "…");
+        }
+        text
+    }
+
     /// ffmpeg's arguments up to and including `-i`.
     pub(super) fn args(&self, stall: Duration) -> Vec<String> {
         let micros = stall.as_micros().to_string();
@@ -119,6 +141,25 @@ impl Input {
     }
 }
 
+/// The parts of a URL that are nobody else's business, longest first: user and password, the values of the query, and
+/// the stream key that ends an RTMP path.
+fn secrets<'a>(scheme: &str, url: &'a str) -> Vec<&'a str> {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let mut found: Vec<&str> = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1)).collect();
+    found.push(user);
+    found.extend(user.split(':'));
+    if scheme.starts_with("rtmp") {
+        found.extend(path.rsplit_once('/').map(|(_, key)| key));
+    }
+    // Anything shorter would tear words apart, and is no secret.
+    found.retain(|secret| secret.len() > 3);
+    found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,12 +173,25 @@ mod tests {
     }
 
     #[test]
+    fn secrets_stay_out_of_what_ffmpeg_said() {
+        let input = Input::parse("rtmp://ann:pass1@host/live/s3cr3t?token=tok99").unwrap();
+        let said = input.scrub(
+            "[rtmp @ 0x55ad0e178a00] Server error: s3cr3t?token=tok99 / \
+             rtmp://ann:pass1@host/live/s3cr3t?token=tok99: Connection refused",
+        );
+        assert_eq!(said, "[rtmp] Server error: …?token=… / rtmp://host/live/…: Connection refused");
+        assert!(Input::parse("udp://:5000").is_ok() && Input::parse("srt://:9000?mode=listener").is_ok());
+    }
+
+    #[test]
     fn what_cannot_be_read_is_said() {
         for (text, says) in [
             ("gopher://x/y", "gopher:// cannot be read"),
-            ("/no/such/file.mp4", "not found"),
+            ("/no/such/file.mp4", "there is no such file"),
             ("/", "a folder"),
             ("rtmp://", "names no host"),
+            ("rtmp:///live/key", "names no host"),
+            ("https://:80/x.m3u8", "names no host"),
         ] {
             let err = Input::parse(text).unwrap_err().to_string();
             assert!(err.contains(says), "{text}: {err}");

@@ -10,6 +10,7 @@ mod ingest;
 mod input;
 mod process;
 mod queue;
+mod standard_input;
 mod tap;
 mod timeline;
 
@@ -186,9 +187,16 @@ impl MediaSource {
             .map(|d| AnyDetector::new(d, stream.clone(), Some(self.camera.clone()), self.models.clone()))
             .collect();
         let queue = Arc::new(BoundedQueue::new(self.config.tap_queue));
-        let stop = out.stop().clone();
-        let tap =
-            Tap::new(self.ffmpeg.clone(), self.camera, detectors, self.config.frames, out, queue.clone());
+        let (stop, live) = (out.stop().clone(), self.input.is_live());
+        let tap = Tap::new(
+            self.ffmpeg.clone(),
+            self.camera,
+            detectors,
+            self.config.frames,
+            out,
+            queue.clone(),
+            live,
+        );
         let tap = std::thread::Builder::new().name("tap".into()).spawn(move || tap.run())?;
         let ingest =
             Ingest::new(self.input, self.recorder, self.config, self.ffmpeg, self.time, queue.clone(), stop);

@@ -6,14 +6,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use super::input::Input;
+use super::standard_input::StandardInput;
 use crate::media::ffmpeg::{Ffmpeg, Running};
 use crate::{Error, ErrorKind, Result};
 
-/// What a codec that MP4 cannot hold is turned into.
+/// What an input needs so that MP4 can hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Transcode {
+pub(super) struct Remedy {
+    /// Pictures are encoded anew.
     pub(super) video: bool,
+    /// Sound is encoded anew.
     pub(super) audio: bool,
+    /// The sound is no AAC, so nothing can be done about ADTS headers.
+    pub(super) not_aac: bool,
 }
 
 /// Blocks of 64 KiB that may wait between the pipe and the demultiplexer.
@@ -37,22 +42,27 @@ impl Process {
         ffmpeg: &Ffmpeg,
         input: &Input,
         stall: Duration,
-        transcode: Transcode,
+        remedy: Remedy,
+        stdin: Option<&StandardInput>,
     ) -> Result<Self> {
         let mut command = ffmpeg.command();
-        if *input == Input::Stdin {
-            command.stdin(Stdio::inherit());
+        if stdin.is_some() {
+            command.stdin(Stdio::piped());
         }
         command.arg("-copyts").args(input.args(stall));
         // A capital V leaves cover pictures out; everything is optional, so that sound or pictures alone work.
         command.args(["-map", "0:V:0?", "-map", "0:a:0?", "-dn", "-sn", "-c", "copy"]);
-        if transcode.video {
+        if remedy.video {
             command.args([
                 "-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-g", "60", "-pix_fmt", "yuv420p",
             ]);
         }
-        if transcode.audio {
+        if remedy.audio {
             command.args(["-c:a", "aac", "-b:a", "192k"]);
+        } else if !remedy.not_aac {
+            // MPEG-TS carries AAC with ADTS headers, which ffmpeg does not take off by itself in a live MP4; AAC
+            // that has none passes unchanged.
+            command.args(["-bsf:a", "aac_adtstoasc"]);
         }
         // `frag_discont` without edit lists makes `tfdt` the publisher's own decode time.
         command
@@ -61,6 +71,9 @@ impl Process {
             .args(["-strict", "-2", "-flush_packets", "1", "pipe:1"])
             .stdout(Stdio::piped());
         let mut running = ffmpeg.spawn(&mut command)?;
+        if let (Some(stdin), Some(child)) = (stdin, running.child.stdin.take()) {
+            stdin.feed(child)?;
+        }
         let mut stdout = running
             .child
             .stdout
@@ -93,15 +106,14 @@ impl Process {
     }
 
     /// Waits for the end and says what it means: `Ok` for an orderly one.
-    pub(super) fn end(mut self) -> Result<()> {
+    pub(super) fn end(mut self, input: &Input) -> Result<()> {
         let status = self.running.child.wait()?;
         // The last lines may still be on their way through the pipe.
         std::thread::sleep(Duration::from_millis(20));
-        let lines = self.running.messages.lines();
         if status.success() && !self.running.messages.contain("Output file is empty") {
             return Ok(());
         }
-        let said = lines.join(" / ");
+        let said = input.scrub(&self.running.messages.lines().join(" / "));
         let (kind, message, hint) = explain(&said);
         let mut error =
             Error::new(kind, message).with_context("ffmpeg said", crate::ids::shorten_to(&said, 400));
@@ -111,8 +123,11 @@ impl Process {
         Err(error)
     }
 
-    /// Which codec MP4 refused, where that is why it ended.
-    pub(super) fn refused(said: &str) -> Option<(Transcode, String)> {
+    /// What the input needs, where that it lacked this is why it ended, and which codec is the cause.
+    pub(super) fn remedy(said: &str) -> Option<(Remedy, String)> {
+        if said.contains("is not supported by the bitstream filter 'aac_adtstoasc'") {
+            return Some((Remedy { not_aac: true, ..Remedy::default() }, String::new()));
+        }
         let at = said.find("Could not find tag for codec ")?;
         let rest = &said[at + "Could not find tag for codec ".len()..];
         let codec = rest.split_whitespace().next()?.to_owned();
@@ -135,7 +150,7 @@ impl Process {
             ]
             .iter()
             .any(|name| codec.starts_with(name));
-        Some((Transcode { video: !audio, audio }, codec))
+        Some((Remedy { video: !audio, audio, not_aac: false }, codec))
     }
 
     pub(super) fn stop(mut self) {
@@ -143,18 +158,37 @@ impl Process {
     }
 }
 
+const NOT_MEDIA: &str = "the input is not media that ffmpeg understands";
+const NOT_MEDIA_HINT: &str =
+    "name a recording (mp4, mkv, ts, flv, …) or a stream; ffprobe tells what a file holds";
+
 /// What ffmpeg's words mean for a person.
 fn explain(said: &str) -> (ErrorKind, &'static str, Option<&'static str>) {
     let has = |text: &str| said.contains(text);
     if has("matches no streams") || has("does not contain any stream") || has("Output file is empty") {
-        return (ErrorKind::Unsupported, "the input has neither sound nor pictures that can be read", None);
+        return (
+            ErrorKind::Unsupported,
+            "the input has neither sound nor pictures that can be read",
+            Some(NOT_MEDIA_HINT),
+        );
+    }
+    if has("not in allowed_segment_extensions") || has("not on whitelist 'file") || has("Unsafe file name") {
+        let hint = "a playlist in a file may name only media files beside it; give the address of a playlist on a server instead of a copy";
+        return (
+            ErrorKind::InvalidInput,
+            "the file refers to something that it may not make clipcore open",
+            Some(hint),
+        );
+    }
+    if has("misdetection possible") {
+        return (ErrorKind::InvalidInput, NOT_MEDIA, Some(NOT_MEDIA_HINT));
     }
     if has("moov atom not found") {
         let hint = "the file was cut off before its index was written: repair it, or record as MPEG-TS, MKV or fragmented MP4";
         return (ErrorKind::InvalidInput, "the file is incomplete", Some(hint));
     }
     if has("Invalid data found") || has("could not find codec parameters") || has("End of file") {
-        return (ErrorKind::InvalidInput, "the input is not media that ffmpeg understands", None);
+        return (ErrorKind::InvalidInput, NOT_MEDIA, Some(NOT_MEDIA_HINT));
     }
     if has("Connection refused")
         || has("Connection timed out")
@@ -167,7 +201,12 @@ fn explain(said: &str) -> (ErrorKind, &'static str, Option<&'static str>) {
             Some("check host and port, and that it is running"),
         );
     }
-    if has("404") || has("Stream not found") || has("NetStream.Play.StreamNotFound") || has("No such file") {
+    if has("404")
+        || has("Stream not found")
+        || has("No such stream")
+        || has("NetStream.Play.StreamNotFound")
+        || has("No such file")
+    {
         return (ErrorKind::NotFound, "there is no such stream or file", None);
     }
     if has("401") || has("403") || has("Unauthorized") || has("Forbidden") {

@@ -11,7 +11,6 @@ pub(super) trait Queued {
     }
 }
 
-impl Queued for Vec<f32> {}
 impl Queued for bytes::Bytes {}
 
 /// A bounded queue between threads. When it is full, a live input drops the oldest item and counts it; a file waits.
@@ -55,11 +54,11 @@ impl<T: Queued> BoundedQueue<T> {
     /// Adds an item; where there is no room, the oldest that may be dropped makes some.
     pub(super) fn push_dropping(&self, item: T) {
         let mut state = self.lock();
-        if state.items.len() >= self.capacity {
-            if let Some(oldest) = state.items.iter().position(Queued::may_drop) {
-                state.items.remove(oldest);
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+        if state.items.len() >= self.capacity
+            && let Some(oldest) = state.items.iter().position(Queued::may_drop)
+        {
+            state.items.remove(oldest);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         state.items.push_back(item);
         drop(state);
@@ -79,6 +78,22 @@ impl<T: Queued> BoundedQueue<T> {
         drop(state);
         self.changed.notify_all();
         true
+    }
+
+    /// Adds an item if there is room, else gives it back.
+    pub(super) fn try_push(&self, item: T) -> Result<(), T> {
+        let mut state = self.lock();
+        if state.items.len() >= self.capacity || state.closed {
+            return Err(item);
+        }
+        state.items.push_back(item);
+        drop(state);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     pub(super) fn pop(&self, patience: Duration) -> Popped<T> {

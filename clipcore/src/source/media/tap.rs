@@ -1,12 +1,11 @@
 //! The tap: decodes what is recorded and shows it to the camera's detectors, in a thread of its own that can fall
 //! behind without holding up the recording.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::audio::{PcmDecoder, To16k};
-use super::frames::{FrameConfig, FrameTap};
+use super::frames::{Frame, FrameConfig, FrameTap};
 use super::queue::{BoundedQueue, Popped, Queued};
 use crate::detector::AnyDetector;
 use crate::event::media::{Audio16k, AudioWindow, VideoFrame};
@@ -23,10 +22,6 @@ pub(super) enum TapItem {
     Tracks(Vec<Track>),
     /// A packet of sound or a picture, at its place on the stream's timeline.
     Sample { sample: Sample, at: Timestamp, wall: Option<WallTime> },
-    /// A decoded frame.
-    Frame { at: Timestamp, frame: VideoFrame },
-    /// The frame decoder has ended.
-    FramesEnd,
     /// Timestamps begin anew.
     Epoch { at: Timestamp, epoch: EpochStart },
     /// Something a person should know.
@@ -35,7 +30,7 @@ pub(super) enum TapItem {
 
 impl Queued for TapItem {
     fn may_drop(&self) -> bool {
-        matches!(self, Self::Sample { .. } | Self::Frame { .. })
+        matches!(self, Self::Sample { .. })
     }
 }
 
@@ -43,8 +38,6 @@ impl Queued for TapItem {
 const STEP: Duration = Duration::from_millis(100);
 /// One kind of media may be this far behind the other before it no longer holds up the clock.
 const LAG: Duration = Duration::from_secs(3);
-/// Keyframes that may be in the decoder before the oldest is given up.
-const OUTSTANDING: usize = 8;
 
 pub(super) struct Tap {
     pub(super) ffmpeg: Ffmpeg,
@@ -54,6 +47,8 @@ pub(super) struct Tap {
     pub(super) frames: FrameConfig,
     pub(super) out: SourceOutput,
     pub(super) queue: Arc<BoundedQueue<TapItem>>,
+    /// Whether the input goes on whether we look at it or not.
+    pub(super) live: bool,
     state: State,
 }
 
@@ -66,7 +61,6 @@ struct State {
     /// Instants up to which sound and pictures have been looked at.
     audio_end: Option<Timestamp>,
     video_end: Option<Timestamp>,
-    outstanding: VecDeque<Timestamp>,
     /// Detectors may not be shown anything earlier than this.
     shown: Option<Timestamp>,
     told: Option<Timestamp>,
@@ -82,11 +76,12 @@ impl Tap {
         frames: FrameConfig,
         out: SourceOutput,
         queue: Arc<BoundedQueue<TapItem>>,
+        live: bool,
     ) -> Self {
         let stream = out.stream().clone();
         let failures = vec![0; detectors.len()];
         let state = State { failures, ..State::default() };
-        Self { ffmpeg, stream, camera, detectors, frames, out, queue, state }
+        Self { ffmpeg, stream, camera, detectors, frames, out, queue, live, state }
     }
 
     /// Runs until the queue is closed and empty.
@@ -96,6 +91,11 @@ impl Tap {
                 Popped::Item(item) => self.take(item)?,
                 Popped::Empty => {}
                 Popped::Closed => break,
+            }
+            let frames = self.state.frame_tap.as_mut().map(FrameTap::take).unwrap_or_default();
+            if !frames.is_empty() {
+                self.frames(frames);
+                self.tell()?;
             }
         }
         self.finish()
@@ -109,14 +109,6 @@ impl Tap {
         match item {
             TapItem::Tracks(tracks) => self.begin(tracks),
             TapItem::Sample { sample, at, wall } => self.sample(&sample, at, wall),
-            TapItem::Frame { at, frame } => {
-                self.frame(at, frame);
-                self.tell()
-            }
-            TapItem::FramesEnd => {
-                self.state.outstanding.clear();
-                Ok(())
-            }
             TapItem::Epoch { at, epoch } => {
                 self.out.blocking_send(Item::Epoch { camera: self.camera.clone(), at, epoch })
             }
@@ -126,12 +118,12 @@ impl Tap {
 
     fn begin(&mut self, tracks: Vec<Track>) -> Result<()> {
         self.drain_decoder()?;
-        (self.state.decoder, self.state.to_16k, self.state.frame_tap) = (None, None, None);
+        self.drain_frames();
+        (self.state.decoder, self.state.to_16k) = (None, None);
         (self.state.audio_end, self.state.video_end) = (None, None);
-        self.state.outstanding.clear();
         let sound = tracks.iter().find(|t| t.kind == crate::media::TrackKind::Audio);
         if let Some(track) = sound.filter(|_| self.wants(AudioWindow::KIND) || self.wants(Audio16k::KIND)) {
-            match PcmDecoder::new(&self.ffmpeg, track) {
+            match PcmDecoder::new(&self.ffmpeg, track, self.live) {
                 Ok(decoder) => self.state.decoder = Some(decoder),
                 Err(error) => self.notice(format!("sound is recorded but not listened to: {error}"))?,
             }
@@ -139,7 +131,7 @@ impl Tap {
         }
         let pictures = tracks.iter().find(|t| t.kind == crate::media::TrackKind::Video);
         if let Some(track) = pictures.filter(|_| self.wants(VideoFrame::KIND)) {
-            match FrameTap::new(&self.ffmpeg, track, self.frames, self.queue.clone()) {
+            match FrameTap::new(&self.ffmpeg, track, self.frames, self.live) {
                 Ok(tap) => self.state.frame_tap = Some(tap),
                 Err(error) => self.notice(format!("pictures are recorded but not looked at: {error}"))?,
             }
@@ -169,21 +161,17 @@ impl Tap {
                         }
                     }
                 }
+                let end = self.state.decoder.as_ref().and_then(PcmDecoder::reached).unwrap_or(end);
+                // Resampling holds a little back.
+                let end = self.state.to_16k.as_ref().and_then(To16k::next).map_or(end, |next| next.min(end));
                 self.state.audio_end = self.state.audio_end.max(Some(end));
             }
             crate::media::TrackKind::Video => {
                 // Everything presented before a picture's decode time has been decoded before it.
                 let pts = at.offset_micros(track.micros(sample.pts) - track.micros(sample.dts));
-                let expected = match &mut self.state.frame_tap {
-                    Some(tap) => tap.feed(sample)?,
-                    None => false,
-                };
-                if expected {
-                    self.state.outstanding.push_back(pts);
-                    if self.state.outstanding.len() > OUTSTANDING {
-                        self.state.outstanding.pop_front();
-                    }
-                }
+                let frames =
+                    self.state.frame_tap.as_mut().map(|tap| tap.feed(sample, pts)).unwrap_or_default();
+                self.frames(frames);
                 self.state.video_end = self.state.video_end.max(Some(at));
             }
         }
@@ -202,12 +190,10 @@ impl Tap {
         Ok(())
     }
 
-    fn frame(&mut self, at: Timestamp, frame: VideoFrame) {
-        // Times were rounded twice on the way through the decoder.
-        while self.state.outstanding.front().is_some_and(|t| t.micros_since(at) < 2_000) {
-            self.state.outstanding.pop_front();
+    fn frames(&mut self, frames: Vec<Frame>) {
+        for Frame { at, frame } in frames {
+            self.show(at, frame);
         }
-        self.show(at, frame);
     }
 
     /// Shows a window to the detectors that want it.
@@ -232,7 +218,8 @@ impl Tap {
             (Some(a), Some(v)) if v + LAG < a => Some(a),
             (a, v) => [a, v].into_iter().flatten().min(),
         }?;
-        Some(self.state.outstanding.front().map_or(reached, |t| reached.min(*t)))
+        let frames = self.state.frame_tap.as_ref().and_then(FrameTap::reached);
+        Some(frames.map_or(reached, |t| reached.min(t)))
     }
 
     fn tell(&mut self) -> Result<()> {
@@ -279,28 +266,21 @@ impl Tap {
         Ok(())
     }
 
+    fn drain_frames(&mut self) {
+        if let Some(mut tap) = self.state.frame_tap.take() {
+            let frames = tap.finish();
+            self.frames(frames);
+        }
+    }
+
     fn finish(&mut self) -> Result<()> {
         self.drain_decoder()?;
-        if let Some(tap) = self.state.frame_tap.take() {
-            tap.finish();
-            // The queue is closed to the ingest; frames still inside the decoder come through it all the same.
-            let mut patience = 100;
-            while !self.state.outstanding.is_empty() && patience > 0 {
-                match self.queue.pop(Duration::from_millis(20)) {
-                    Popped::Item(item) => self.take(item)?,
-                    Popped::Empty | Popped::Closed => {
-                        patience -= 1;
-                        std::thread::sleep(Duration::from_millis(20));
-                    }
-                }
-            }
-        }
+        self.drain_frames();
         let dropped = self.queue.dropped();
         if dropped > 0 {
             self.notice(format!("detectors fell behind: {dropped} packets were recorded but not looked at"))?;
         }
         if let Some(end) = self.state.audio_end.max(self.state.video_end) {
-            self.state.outstanding.clear();
             self.advance(end)?;
             let wall = self.state.wall.map(|(at, wall)| wall.offset_micros(end.micros_since(at)));
             self.out.blocking_send(Item::Progress { camera: self.camera.clone(), at: end, wall })?;

@@ -4,7 +4,7 @@ use crate::Timestamp;
 use crate::event::EpochStart;
 
 /// A step of more than this, beyond what time has passed, is a jump rather than jitter.
-const JUMP_US: i64 = 5_000_000;
+pub(super) const JUMP_US: i64 = 5_000_000;
 /// How far a reconnected publisher's timestamps may fall behind what was recorded and still continue it.
 const OVERLAP_US: i64 = 2_000_000;
 /// Timestamps wrap at 2^32 ms (RTMP) and at 2^33 ticks of 90 kHz (MPEG-TS).

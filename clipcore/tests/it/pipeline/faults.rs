@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clipcore::detector::{Detector, DetectorInfo, Output};
-use clipcore::event::{ChatMessage, Stamped};
-use clipcore::log::{Checkpoint, EventLog, Lease, MemoryLog, Offset, Receipt, Record};
+use clipcore::event::{AnyEvent, ChatMessage, Header, Kinds, Stamped, Unknown};
+use clipcore::log::{
+    Checkpoint, EventLog, FileLog, FileLogConfig, Lease, MemoryLog, Offset, Receipt, Record,
+};
 use clipcore::pipeline::{PipelineConfig, StreamSpec};
 use clipcore::sink::{ClipSink, Delivery};
+use clipcore::source::Item;
 use clipcore::{Consent, Error, ErrorKind, Result, Timestamp};
 use serde_json::Value;
 
+use super::stage::*;
 use super::support::*;
 
 /// Reads what people write, and panics at what one of them writes.
@@ -242,6 +246,29 @@ async fn a_full_disk_makes_the_stream_wait_and_loses_nothing() {
     assert!(summary.stream_error().is_none(), "{summary:?}");
     assert!(summary.streams[0].stats.log_retries > 3);
     assert_eq!(sink.items().len(), 8);
+    assert_eq!(logged_moments(&*log, &s).await, replayed_moments(&*log, &s).await);
+}
+
+#[tokio::test]
+async fn a_record_that_the_log_refuses_does_not_stop_the_stream() {
+    let s = stream("s");
+    let dir = tempfile::tempdir().unwrap();
+    let log = FileLog::open(dir.path(), FileLogConfig::default(), Kinds::builtin()).await.unwrap();
+    let log: Arc<dyn EventLog> = Arc::new(log);
+    let mut items = show(&s);
+    // A program's own event, with a type that no reader would take.
+    let header = Header::new(s.clone(), secs(0.2), "test", "long");
+    let kind = "x".repeat(10_000).into();
+    items.insert(2, Item::Event(AnyEvent::unknown(header, Unknown { kind, data: Value::Null })));
+    let sink = Probe::new("probe");
+    let pipeline = builder(log.clone())
+        .with_stream(StreamSpec::new(s.clone()).with_source(Script::new(items, End::Input)))
+        .with_sink(Arc::new(sink.clone()))
+        .build()
+        .unwrap();
+    let summary = pipeline.run().await.unwrap();
+    assert!(summary.stream_error().is_none(), "{summary:?}");
+    assert_eq!((summary.streams[0].stats.bad, sink.items().len()), (1, 8));
     assert_eq!(logged_moments(&*log, &s).await, replayed_moments(&*log, &s).await);
 }
 

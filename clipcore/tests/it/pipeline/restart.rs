@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clipcore::cutter::ClipState;
-use clipcore::log::{Checkpoint, EventLog, Lease, MemoryLog, Offset, Record};
+use clipcore::event::Kinds;
+use clipcore::log::{Checkpoint, EventLog, FileLog, FileLogConfig, Lease, MemoryLog, Offset, Record};
 use clipcore::pipeline::{PipelineConfig, StreamSpec};
 use clipcore::source::Item;
 use clipcore::{ErrorKind, Result, StreamId};
 use tokio::sync::Notify;
 
+use super::stage::*;
 use super::support::*;
 
 /// A log that dies with its process at the n-th call: before the call has taken effect, or after.
 struct Mortal {
-    inner: Arc<MemoryLog>,
+    inner: Arc<dyn EventLog>,
     left: AtomicU64,
     after: bool,
     died: Notify,
@@ -80,11 +82,13 @@ impl EventLog for Mortal {
 
 /// What outlives a process.
 struct World {
-    log: Arc<MemoryLog>,
+    log: Arc<dyn EventLog>,
     sinks: [Probe; 2],
     scissors: Scissors,
     stream: StreamId,
     items: Vec<Item>,
+    /// Events come from a file rather than from the source.
+    scheduled: bool,
 }
 
 impl World {
@@ -95,6 +99,7 @@ impl World {
             sinks: [Probe::new("a"), Probe::new("b")],
             scissors: Scissors::new(false),
             items: show(&stream),
+            scheduled: false,
             stream,
         }
     }
@@ -109,14 +114,19 @@ impl World {
             after,
             died: Notify::new(),
         });
-        let items = self.items.iter().filter(|item| match item {
-            Item::Event(e) => e.at() >= secs(from),
-            Item::Signal(s) => s.at >= secs(from),
-            Item::Progress { at, .. } => *at > secs(from),
-            _ => true,
-        });
+        // What was said before the last clock that was logged is logged too.
+        let told = |item: &Item| matches!(item, Item::Progress { at, .. } if *at <= secs(from));
+        let items = self.items.iter().skip(self.items.iter().rposition(told).map_or(0, |last| last + 1));
+        let (mut said, mut scheduled) = (Vec::new(), Vec::new());
+        for item in items {
+            match item {
+                Item::Event(event) if self.scheduled => scheduled.push(event.clone()),
+                item => said.push(item.clone()),
+            }
+        }
         let spec = StreamSpec::new(self.stream.clone())
-            .with_source(Script::new(items.cloned().collect(), End::Input))
+            .with_source(Script::new(said, End::Input))
+            .with_schedule(scheduled)
             .with_cutter(Arc::new(self.scissors.again(false)));
         let mut b = builder(log.clone()).with_stream(spec).with_config(PipelineConfig {
             batch: 3,
@@ -165,6 +175,8 @@ impl World {
         assert_eq!(self.moments(), uninterrupted.moments(), "{how}: moments");
         let replayed = Self::block_on(replayed_moments(&*self.log, &self.stream));
         assert_eq!(self.moments(), replayed, "{how}: replay of the log");
+        let (logged, found) = Self::block_on(late_counts(&*self.log, &self.stream));
+        assert_eq!(logged, found, "{how}: decisions that something was late");
         for (sink, whole) in self.sinks.iter().zip(&uninterrupted.sinks) {
             let (mut here, mut there) = (sink.items(), whole.items());
             let moments = |items: &[String]| -> Vec<String> {
@@ -189,12 +201,12 @@ fn uninterrupted() -> World {
 
 /// Kills the process at the n-th write for many n, restarts it, and compares with a run that was left alone.
 /// The source starts over as a file does, or goes on where the log ends as a live one does.
-fn kill_once(resume: bool) {
+fn kill_once(resume: bool, scheduled: bool) {
     let whole = uninterrupted();
     let (mut kill_at, mut deaths) = (1, 0);
     loop {
         for after in [false, true] {
-            let world = World::new();
+            let world = World { scheduled, ..World::new() };
             if world.live(kill_at, after, 0.0) {
                 assert!(deaths > 40, "only {deaths} deaths were provoked");
                 return;
@@ -207,6 +219,10 @@ fn kill_once(resume: bool) {
             assert!(world.live(u64::MAX, true, from));
             let how = format!("killed {} write {kill_at}", if after { "after" } else { "before" });
             world.check(&whole, &how);
+            if scheduled {
+                let again = repeated_events(&world);
+                assert!(again <= 8, "{how}: {again} events of the file were let in again");
+            }
             for (sink, before) in world.sinks.iter().zip(before) {
                 for (item, rev) in &sink.calls.lock().unwrap()[before..] {
                     let acknowledged = (sink.inner.name_of(), item.clone(), *rev);
@@ -216,6 +232,15 @@ fn kill_once(resume: bool) {
         }
         kill_at += 1 + kill_at / 12;
     }
+}
+
+fn repeated_events(world: &World) -> usize {
+    let records = World::block_on(records(&*world.log, &world.stream));
+    let ids: Vec<_> = records
+        .iter()
+        .filter_map(|r| if let Record::Event(e) = r { Some(e.header().id.clone()) } else { None })
+        .collect();
+    ids.len() - ids.iter().collect::<BTreeSet<_>>().len()
 }
 
 trait NameOf {
@@ -239,12 +264,17 @@ fn last_clock(world: &World) -> f64 {
 
 #[test]
 fn a_kill_at_any_write_changes_nothing_when_the_source_starts_over() {
-    kill_once(false);
+    kill_once(false, false);
+}
+
+#[test]
+fn a_kill_at_any_write_changes_nothing_when_events_come_from_a_file() {
+    kill_once(false, true);
 }
 
 #[test]
 fn a_kill_at_any_write_changes_nothing_when_the_source_goes_on() {
-    kill_once(true);
+    kill_once(true, false);
 }
 
 #[test]
@@ -260,6 +290,26 @@ fn a_process_that_dies_again_and_again_gets_there() {
         assert!(lives > 2);
         world.check(&whole, &format!("{lives} lives of {step} writes"));
     }
+}
+
+#[test]
+fn a_log_in_a_folder_is_opened_again_by_each_process() {
+    let whole = uninterrupted();
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    let mut lives = 0;
+    loop {
+        let open = FileLog::open(dir.path(), FileLogConfig::default(), Kinds::builtin());
+        world.log = Arc::new(World::block_on(open).unwrap());
+        lives += 1;
+        if world.live(25, lives % 2 == 0, last_clock(&world)) {
+            break;
+        }
+        world.log = Arc::new(MemoryLog::new(1));
+        assert!(lives < 500);
+    }
+    assert!(lives > 2);
+    world.check(&whole, &format!("{lives} lives on one folder"));
 }
 
 #[test]
@@ -279,6 +329,9 @@ fn live_and_replay_agree_when_events_come_in_any_order_late_and_between_crashes(
         assert!(lives > 2);
         let replayed = World::block_on(replayed_moments(&*world.log, &world.stream));
         assert_eq!(world.moments(), replayed, "seed {seed}");
+        let (logged, found) = World::block_on(late_counts(&*world.log, &world.stream));
+        assert!(found >= 5, "{found}");
+        assert_eq!(logged, found, "seed {seed}: late decisions");
         assert!(replayed.len() >= 6, "{replayed:#?}");
         for sink in &world.sinks {
             let told: Vec<String> =
@@ -321,6 +374,8 @@ async fn a_stop_finishes_pending_clips_and_leaves_the_stream_open() {
     let (_, second) = run(show(&s), End::Input, &Arc::new(scissors.again(false)));
     let summary = second.await.unwrap().unwrap();
     assert!(summary.streams[0].ended);
+    let stats = &summary.streams[0].stats;
+    assert!(stats.repeated > 50 && stats.late == 0, "what was logged is not too late: {stats:?}");
     let expected = uninterrupted_in(&s).await;
     assert_eq!(logged_moments(&*log, &s).await, expected);
     assert_eq!(scissors.cuts.lock().unwrap().len(), 4);

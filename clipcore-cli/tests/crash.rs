@@ -1,0 +1,245 @@
+//! `kill -9` of the program at random instants: nothing recorded is lost, nothing broken is ever visible, nothing
+//! is done twice. `CLIPCORE_TEST_ROUNDS` says how often, `CLIPCORE_TEST_SEED` at which instants.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
+
+#[path = "../../clipcore/tests/support/mod.rs"]
+mod support;
+
+mod program;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use program::{
+    Clipcore, assert_clips_decode, assert_nothing_pending, assert_nothing_twice, assert_replays,
+    assert_replays_with,
+};
+use program::{clips, file, lines, markers, ready};
+use serde_json::Value;
+use support::programs::require;
+use support::publisher::Publisher;
+use support::reading;
+use support::relay::Relay;
+use support::stream::TestStream;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// A number in 0..1 for each round; the same seed gives the same ones.
+fn instants() -> impl Iterator<Item = f64> {
+    let mut state = setting("CLIPCORE_TEST_SEED", 7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    std::iter::repeat_with(move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    })
+}
+
+/// A stream of `secs`, made once for each length.
+fn stream(secs: u32) -> (TestStream, PathBuf) {
+    static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let dir = DIR.get_or_init(|| tempfile::tempdir().unwrap());
+    let made = TestStream { size: (320, 180), pictures: secs * 30, ..TestStream::default() };
+    let path = dir.path().join(format!("{secs}.mp4"));
+    if !path.exists() {
+        made.write(&path);
+    }
+    (made, path)
+}
+
+/// For each recorded file its bytes up to the end of the last complete part.
+fn complete_parts(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = fs::read_dir(program::recording(out)).into_iter().flatten().flatten();
+    files
+        .map(|entry| {
+            let mut bytes = fs::read(entry.path()).unwrap();
+            let (mut at, mut whole) = (0, 0);
+            while let Some(header) = bytes.get(at..at + 8) {
+                let len = u32::from_be_bytes(header[..4].try_into().unwrap()) as usize;
+                at += len.max(8);
+                if &header[4..] == b"mdat" && at <= bytes.len() {
+                    whole = at;
+                }
+            }
+            bytes.truncate(whole);
+            (entry.path(), bytes)
+        })
+        .collect()
+}
+
+fn assert_still_there(out: &Path, before: &BTreeMap<PathBuf, Vec<u8>>) {
+    let after = complete_parts(out);
+    for (path, bytes) in before.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+        let kept = after.get(path).is_some_and(|now| now.starts_with(bytes));
+        assert!(kept, "{} has lost complete parts", path.display());
+    }
+}
+
+/// What a clip is, file included, whenever and however often it was begun.
+fn outcome(clip: &Value) -> [Value; 7] {
+    ["id", "moment", "asked", "achieved", "exact", "reasons", "sha256"].map(|key| clip[key].clone())
+}
+
+fn killed_while_reading_a_file(test: &str, rounds: u64) {
+    if !require(test, &["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let (made, source) = stream(60);
+    let dir = tempfile::tempdir().unwrap();
+    let chat = markers(dir.path(), &[16.0, 30.5, 44.0]);
+    let listening = [("CLIPCORE__DETECTORS__OFF", "[]")];
+    let start = |out: &Path| Clipcore::start(source.to_str().unwrap(), out, Some(&chat), &listening);
+    let whole = dir.path().join("whole");
+    #[expect(clippy::disallowed_methods, reason = "only to spread the kills over a run's length")]
+    let began = Instant::now();
+    assert_eq!(start(&whole).wait().code(), Some(0));
+    let length = began.elapsed();
+    let moments = |out: &Path| fs::read_to_string(out.join("moments.jsonl")).unwrap();
+    let outcomes = |out: &Path| ready(out).iter().map(outcome).collect::<Vec<_>>();
+    assert_eq!(ready(&whole).len(), 3);
+    for clip in ready(&whole) {
+        let read = reading::clip(&file(&whole, &clip), &made);
+        assert!(read.missing.is_empty() && read.wrong == 0 && read.worst_av_ms() <= 2.0, "{clip} {read:?}");
+    }
+
+    let mut instants = instants();
+    for round in 0..rounds {
+        let out = dir.path().join(format!("round-{round}"));
+        for part in instants.by_ref().take(2) {
+            let program = start(&out);
+            let before = complete_parts(&out);
+            // The last part of a run is its orderly end.
+            sleep(length.mul_f64(0.7 * part));
+            program.kill();
+            assert_still_there(&out, &before);
+            assert_clips_decode(&out);
+            let (files, clips) = (complete_parts(&out).len(), clips(&out).len());
+            println!(
+                "round {round}: killed after {:.2} of a run: {files} files, {clips} clip lines",
+                0.7 * part
+            );
+        }
+        let before = complete_parts(&out);
+        let mut last = start(&out);
+        assert_eq!(last.wait().code(), Some(0), "{}", last.said());
+        assert_still_there(&out, &before);
+        assert_eq!(moments(&out), moments(&whole), "moments differ from those of an uninterrupted run");
+        assert_eq!(outcomes(&out), outcomes(&whole), "clips differ from those of an uninterrupted run");
+        assert_nothing_twice(&out);
+        assert_nothing_pending(&out);
+        assert_clips_decode(&out);
+        assert_replays_with(&out, &listening);
+    }
+}
+
+fn killed_while_recording_live(test: &str, rounds: u64) {
+    if !require(test, &["ffprobe"]) {
+        return;
+    }
+    let secs = 30 + 6 * rounds as u32;
+    let (made, source) = stream(secs);
+    let Some(relay) = Relay::start(test) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let at: Vec<f64> =
+        (0..).map(|i| 16.0 + 14.0 * f64::from(i)).take_while(|at| at + 14.0 < f64::from(secs)).collect();
+    let (out, chat) = (dir.path().join("out"), markers(dir.path(), &at));
+    let _publisher = Publisher::start(&source, &relay.url("show"));
+    let start =
+        || Clipcore::start(&relay.url("show"), &out, Some(&chat), &[("CLIPCORE__MEDIA__GIVE_UP", "4")]);
+    let mut program = start();
+    program.until_recorded(3.0);
+    let mut kills = 0;
+    for part in instants().take(rounds as usize) {
+        sleep(Duration::from_secs_f64(6.0 * part));
+        let reached = program::recorded_until(&out).unwrap();
+        // A slow machine gets through fewer rounds before the stream is over.
+        if reached + 10.0 > f64::from(secs) {
+            break;
+        }
+        program.kill();
+        kills += 1;
+        let before = complete_parts(&out);
+        let (reached, clips) = (program::recorded_until(&out).unwrap(), clips(&out).len());
+        println!("killed at {reached:.1} s: {} files, {clips} clip lines", before.len());
+        assert_clips_decode(&out);
+        program = start();
+        program.until_recorded(reached + 1.0);
+        assert_still_there(&out, &before);
+    }
+    assert!(kills > 0, "the stream was over before the first kill");
+    assert_eq!(program.wait().code(), Some(0), "{}", program.said());
+
+    assert_nothing_twice(&out);
+    assert_nothing_pending(&out);
+    assert_clips_decode(&out);
+    assert_replays(&out);
+    let closed = lines(&out.join("moments.jsonl")).into_iter().filter(|m| m["state"] == "closed").count();
+    let failed: Vec<Value> = clips(&out).into_iter().filter(|c| c["state"] == "failed").collect();
+    assert!(closed > 0 && failed.is_empty() && ready(&out).len() == closed, "{closed} moments, {failed:?}");
+    for clip in ready(&out) {
+        let read = reading::clip(&file(&out, &clip), &made);
+        assert!(read.missing.is_empty() && read.wrong == 0 && read.worst_av_ms() <= 2.0, "{clip} {read:?}");
+        assert!(
+            clip["exact"] == true || !program::reasons(&clip).is_empty(),
+            "inexact without a reason: {clip}"
+        );
+    }
+}
+
+#[test]
+fn kill_9_while_reading_a_file() {
+    killed_while_reading_a_file("kill_9_while_reading_a_file", setting("CLIPCORE_TEST_ROUNDS", 3));
+}
+
+#[test]
+fn kill_9_while_recording_live() {
+    killed_while_recording_live("kill_9_while_recording_live", setting("CLIPCORE_TEST_ROUNDS", 3).min(3));
+}
+
+#[test]
+#[ignore = "minutes: make soak"]
+fn kill_9_while_reading_a_file_many_times() {
+    killed_while_reading_a_file(
+        "kill_9_while_reading_a_file_many_times",
+        setting("CLIPCORE_TEST_ROUNDS", 30),
+    );
+}
+
+#[test]
+#[ignore = "minutes: make soak"]
+fn kill_9_while_recording_live_many_times() {
+    killed_while_recording_live(
+        "kill_9_while_recording_live_many_times",
+        setting("CLIPCORE_TEST_ROUNDS", 12),
+    );
+}
+
+#[test]
+fn an_output_folder_whose_input_has_ended_is_left_as_it_is() {
+    if !require("an_output_folder_whose_input_has_ended_is_left_as_it_is", &["ffmpeg"]) {
+        return;
+    }
+    let (_, source) = stream(60);
+    let dir = tempfile::tempdir().unwrap();
+    let (out, chat) = (dir.path().join("out"), markers(dir.path(), &[20.0]));
+    let start = || Clipcore::start(source.to_str().unwrap(), &out, Some(&chat), &[]);
+    assert_eq!(start().wait().code(), Some(0));
+    let state = || {
+        let clips = fs::read_dir(out.join("clips")).unwrap().flatten();
+        let clips: BTreeMap<_, _> = clips.map(|e| (e.path(), fs::read(e.path()).unwrap())).collect();
+        let lines = ["moments.jsonl", "clips.jsonl"].map(|name| fs::read_to_string(out.join(name)).unwrap());
+        (clips, lines, complete_parts(&out))
+    };
+    let before = state();
+    let mut again = start();
+    assert_eq!(again.wait().code(), Some(0), "{}", again.said());
+    let said = again.said();
+    assert!(said.contains("has ended") && said.contains("--out"), "{said}");
+    assert!(state() == before, "the finished folder was changed");
+}
