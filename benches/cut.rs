@@ -94,12 +94,7 @@ fn main() {
     let head = ours("clipcore exact, head prepared during the post-roll", Profile::Exact, true);
     ours("clipcore exact, no post-roll", Profile::Exact, false);
     ours("clipcore keyframe", Profile::Keyframe, false);
-    bench.all("the same bytes written and synced, nothing else", copied, |_, path| {
-        let bytes = std::fs::read(bench.dir.path().join("model.mp4")).unwrap();
-        let mut file = std::fs::File::create(path).unwrap();
-        file.write_all(&bytes).unwrap();
-        file.sync_all().unwrap();
-    });
+    bench.write_alone(copied.len());
     bench.all("`ffmpeg -ss … -c copy`", copied, |start, path| {
         let mut command = bench.command(start);
         command.arg("-i").arg(&bench.source).args(["-t", "30", "-c", "copy", "-movflags", "+faststart"]);
@@ -173,6 +168,21 @@ impl Bench {
         dir
     }
 
+    /// The least that any cut takes that is safe on disk: its bytes written and synced.
+    fn write_alone(&self, n: usize) {
+        let bytes = std::fs::read(self.dir.path().join("model.mp4")).unwrap();
+        let mut tally = Tally::default();
+        for _ in 0..n {
+            let (cpu, begun) = (cpu::total(), Instant::now());
+            let mut file = std::fs::File::create(self.dir.path().join("bytes")).unwrap();
+            file.write_all(&bytes).unwrap();
+            file.sync_all().unwrap();
+            tally.wall_ms.push(begun.elapsed().as_secs_f64() * 1000.0);
+            tally.cpu.push(cpu::total() - cpu);
+        }
+        tally.print("the same bytes written and synced, nothing else");
+    }
+
     fn all(&self, name: &str, starts: &[f64], make: impl Fn(f64, &Path)) {
         let mut tally = Tally::default();
         for &start in starts {
@@ -219,6 +229,9 @@ impl Tally {
 }
 
 fn range(off: &[Option<i64>]) -> String {
+    if off.is_empty() {
+        return String::new();
+    }
     let known: Vec<i64> = off.iter().flatten().copied().collect();
     let unread = off.len() - known.len();
     let (Some(least), Some(most)) = (known.iter().min(), known.iter().max()) else {

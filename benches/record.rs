@@ -34,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 const TAPS: [(&str, &str); 3] =
     [("record", "record"), ("a", "record + loudness"), ("ak", "record + loudness + keyframes")];
 const MIB: f64 = 1024.0 * 1024.0;
+/// Between one start and the next.
+const STAGGER: Duration = Duration::from_millis(100);
 /// Connections are made, probing has ended, the first keyframes are there.
 const SETTLE: Duration = Duration::from_secs(14);
 
@@ -83,7 +85,7 @@ fn case(streams: usize, ours: &[&str], peers: &[&str], secs: usize) {
         let mut command = ffmpeg();
         command.arg("-re").arg("-i").arg(&source).args(["-c", "copy", "-f", "flv", "-flvflags"]);
         publishers.start(command.args(["no_duration_filesize", url]));
-        sleep(Duration::from_millis(100));
+        sleep(STAGGER);
     }
     sleep(Duration::from_millis(500));
     let mut recorders: Vec<Ours> =
@@ -99,7 +101,7 @@ fn case(streams: usize, ours: &[&str], peers: &[&str], secs: usize) {
         }
         copies.push(group);
     }
-    sleep(SETTLE);
+    sleep(SETTLE + STAGGER * streams as u32);
 
     let nginx = cpu::child_named("nginx").unwrap();
     let snapshot = |recorders: &mut [Ours]| -> Vec<Usage> {
@@ -114,8 +116,8 @@ fn case(streams: usize, ours: &[&str], peers: &[&str], secs: usize) {
     let marks: Vec<Value> = recorders.iter_mut().map(Ours::mark).collect();
     let after = snapshot(&mut recorders);
     let elapsed = begun.elapsed().as_secs_f64();
-    drop(publishers);
     let ends: Vec<Value> = recorders.into_iter().map(Ours::end).collect();
+    drop(publishers);
 
     let used = |i: usize| {
         let (a, b) = (before[i], after[i]);
@@ -177,15 +179,18 @@ fn kept_up(before: &Value, after: &Value, end: &Value) -> String {
         .collect();
     let slowest = grown.iter().copied().fold(f64::INFINITY, f64::min);
     let lag = list(after, "lag").into_iter().fold(0.0, f64::max);
+    let shown: f64 = list(end, "frames").iter().sum();
     let notices: Vec<&str> = end
         .as_array()
         .unwrap()
         .iter()
-        .filter_map(|s| s["notices"].as_str())
-        .filter(|s| !s.is_empty())
+        .flat_map(|s| s["notices"].as_array().unwrap())
+        .filter_map(Value::as_str)
         .collect();
-    let shown: f64 = list(end, "frames").iter().sum();
-    let notes = if notices.is_empty() { "nothing dropped".to_owned() } else { notices.join("; ") };
+    let notes = match notices.first() {
+        None => "nothing lost or dropped".to_owned(),
+        Some(first) => format!("{} notices, the first: {first}", notices.len()),
+    };
     let frames = if shown > 0.0 { format!(", {shown} frames shown") } else { String::new() };
     format!("slowest {slowest:.3} s/s, detectors ≤ {lag:.2} s behind{frames}, {notes}")
 }
@@ -336,6 +341,7 @@ fn child(args: &[String]) {
     let clock = Instant::now();
     let mut running = Vec::new();
     for (i, url) in urls.iter().enumerate() {
+        sleep(STAGGER);
         let stream = StreamId::new(format!("s{i}")).unwrap();
         let folder = Path::new(&dir).join(i.to_string());
         let recorder =
@@ -376,7 +382,7 @@ fn child(args: &[String]) {
                 let recorded = recording.recorded_until().as_secs_f64();
                 let lag = heard.progress.map_or(f64::MAX, |p| recorded - p.as_secs_f64());
                 json!({ "clock": now, "recorded": recorded, "lag": lag, "frames": heard.frames,
-                        "notices": heard.notices.join("; ") })
+                        "notices": heard.notices })
             })
             .collect();
         println!("{}", Value::from(all));

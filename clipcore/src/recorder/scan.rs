@@ -1,5 +1,5 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,28 +47,33 @@ pub(super) fn scan(dir: &Path, repair: bool) -> Result<Scan> {
 
 /// Reads one file's headers; media data is skipped, not read. Gives the file's length beside what is whole of it.
 fn scan_file(path: &Path) -> Result<(Segment, u64)> {
-    let mut file = File::open(path).map_err(|e| Error::io(e, path))?;
+    let file = File::open(path).map_err(|e| Error::io(e, path))?;
     let len = file.metadata().map_err(|e| Error::io(e, path))?.len();
+    let mut window = Window { file, at: 0, bytes: Vec::new() };
     let mut reader = FragmentReader::new();
     let mut info: Option<SegmentInfo> = None;
     let mut tracks = Vec::new();
     let mut rows: Vec<Row> = Vec::new();
     let mut moof: Option<(u64, Vec<u8>)> = None;
     let (mut at, mut whole) = (0u64, 0u64);
-    while let Some(header) = read_header(&mut file, at)? {
+    loop {
+        // Damage in the middle of a file looks like a torn end: what came before it is kept.
+        let header = BoxHeader::read(window.get(at, 16).map_err(|e| Error::io(e, path))?).unwrap_or(None);
+        let Some(header) = header else { break };
         let end = at.saturating_add(header.len);
         if end > len {
             break;
         }
-        let mut body = Vec::new();
-        if &header.kind != b"mdat" {
-            if header.len > MAX_HEADER {
+        let body = match &header.kind {
+            b"mdat" => &[][..],
+            _ if header.len > MAX_HEADER => {
                 return Err(Error::invalid("a header is larger than any that clipcore writes"));
             }
-            file.seek(SeekFrom::Start(at)).map_err(|e| Error::io(e, path))?;
-            body.resize(header.len as usize, 0);
-            file.read_exact(&mut body).map_err(|e| Error::io(e, path))?;
-        }
+            _ => match window.get(at, header.len as usize).map_err(|e| Error::io(e, path))? {
+                body if body.len() as u64 == header.len => body,
+                _ => break,
+            },
+        };
         match &header.kind {
             b"uuid" if body.get(8..24) == Some(&SEGMENT_UUID) => {
                 info = Some(serde_json::from_slice(&body[24..])?);
@@ -78,7 +83,7 @@ fn scan_file(path: &Path) -> Result<(Segment, u64)> {
                 rows.clear();
                 whole = end;
             }
-            b"moof" => moof = Some((at, body)),
+            b"moof" => moof = Some((at, body.to_vec())),
             b"mdat" => {
                 if let Some((moof_at, moof)) = moof.take() {
                     let media = at + header.header_len as u64..end;
@@ -101,16 +106,35 @@ fn scan_file(path: &Path) -> Result<(Segment, u64)> {
     Ok((segment, len))
 }
 
-fn read_header(file: &mut File, at: u64) -> Result<Option<BoxHeader>> {
-    file.seek(SeekFrom::Start(at))?;
-    let mut bytes = [0; 16];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read(&mut bytes[filled..])? {
-            0 => break,
-            n => filled += n,
-        }
+/// Reads a file's headers with few reads: those of a part lie together.
+struct Window {
+    file: File,
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    const READ: usize = 4096;
+
+    /// `len` bytes from `at` on; fewer where the file ends.
+    fn get(&mut self, at: u64, len: usize) -> std::io::Result<&[u8]> {
+        let held = at.checked_sub(self.at).and_then(|skip| usize::try_from(skip).ok());
+        let from = match held.filter(|skip| skip + len <= self.bytes.len()) {
+            Some(skip) => skip,
+            None => {
+                self.at = at;
+                self.bytes.resize(len.max(Self::READ), 0);
+                let mut filled = 0;
+                while filled < self.bytes.len() {
+                    match self.file.read_at(&mut self.bytes[filled..], at + filled as u64)? {
+                        0 => break,
+                        n => filled += n,
+                    }
+                }
+                self.bytes.truncate(filled);
+                0
+            }
+        };
+        Ok(&self.bytes[from..(from + len).min(self.bytes.len())])
     }
-    // Damage in the middle of a file looks like a torn end: what came before it is kept.
-    Ok(BoxHeader::read(&bytes[..filled]).unwrap_or(None))
 }

@@ -23,6 +23,9 @@ use crate::{Error, ErrorKind, Result, Timestamp, WallTime};
 /// How often a stop is noticed.
 const POLL: Duration = Duration::from_millis(200);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// What a connection may take beyond the stall limit before it gives anything: ffmpeg listens to some seconds of
+/// the stream before it says what is in it, and on a busy machine many start at once.
+const START: Duration = Duration::from_secs(12);
 /// Without an IDR for this long, pictures that ffmpeg calls keyframes are taken for places where decoding can begin.
 const IDR_PATIENCE_US: i64 = 12_000_000;
 /// Over so much media the pace of a live input is measured.
@@ -208,6 +211,7 @@ impl Ingest {
         let mut reader = FragmentReader::new();
         let mut connection: Option<Connection> = None;
         let mut last_byte = self.time.elapsed();
+        let mut patience = self.config.stall + START;
         loop {
             if self.stop.is_cancelled() {
                 process.stop();
@@ -216,14 +220,13 @@ impl Ingest {
             match process.read(POLL) {
                 Block::Bytes(bytes) => {
                     last_byte = self.time.elapsed();
+                    patience = self.config.stall;
                     reader.push(&bytes);
                 }
                 Block::Nothing => {
-                    if self.input.is_live()
-                        && self.time.elapsed().saturating_sub(last_byte) > self.config.stall
-                    {
+                    if self.input.is_live() && self.time.elapsed().saturating_sub(last_byte) > patience {
                         process.stop();
-                        return Ok(Ended::Lost(format!("nothing came for {:?}", self.config.stall)));
+                        return Ok(Ended::Lost(format!("nothing came for {patience:?}")));
                     }
                     continue;
                 }

@@ -38,7 +38,8 @@ use crate::{CameraId, Error, ErrorKind, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MediaConfig {
-    /// A live input that sends nothing for this long is connected to anew.
+    /// A live input that sends nothing for this long is connected to anew; a new connection may take 12 s more until
+    /// it gives anything.
     #[serde(with = "crate::config::secs")]
     pub stall: Duration,
     /// A live input that cannot be had for this long has ended; 0 means never.
