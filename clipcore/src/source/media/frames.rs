@@ -107,6 +107,8 @@ impl FrameTap {
         command
             .args(["-probesize", "32", "-analyzeduration", "0", "-f", "mp4", "-i", "pipe:0"])
             .args(["-map", "0:v:0", "-an", "-fps_mode", "passthrough", "-vf", &filter])
+            // An encoder with several threads holds frames back.
+            .args(["-threads", "1"])
             .args([
                 "-c:v",
                 "rawvideo",
