@@ -465,7 +465,8 @@ impl Connection {
     fn note_pace(&mut self, at_us: i64, arrival_us: i64) {
         let (at, arrival) = *self.paced_us.get_or_insert((at_us, arrival_us));
         let media = at_us.saturating_sub(at);
-        if !(0..PACE_US).contains(&media) {
+        // Sound and pictures do not come in step.
+        if !(-PACE_US..PACE_US).contains(&media) {
             self.hurries = media > arrival_us.saturating_sub(arrival).saturating_mul(2);
             self.paced_us = Some((at_us, arrival_us));
         }
