@@ -17,6 +17,9 @@ use std::sync::Mutex;
 
 use support::programs::require;
 
+/// What else must be so.
+type Check = Box<dyn Fn(&Seen) + Send + Sync>;
+
 /// A kind of bad input: how the program is called, how it must end and what it must say.
 struct Row {
     name: &'static str,
@@ -26,7 +29,7 @@ struct Row {
     config: Option<String>,
     env: Option<(&'static str, String)>,
     stdin: Option<PathBuf>,
-    then: Option<Box<dyn Fn(&Seen) + Send + Sync>>,
+    then: Option<Check>,
 }
 
 /// `args` are split at spaces; `OUT` stands for the row's own output folder.
