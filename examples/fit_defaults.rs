@@ -47,7 +47,10 @@ fn read_examples(dir: &Path) -> Result<(Vec<Label>, Vec<Example>)> {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let dir = arguments.next().ok_or_else(|| Error::config("usage: fit_defaults DIR [WEIGHTS.toml]"))?;
+    let Some(dir) = arguments.next() else {
+        println!("usage: fit_defaults DIR [WEIGHTS.toml]: DIR holds *.jsonl.gz of events and labels.csv");
+        return Ok(());
+    };
     let (labels, examples) = read_examples(Path::new(&dir))?;
     let durations: Durations =
         examples.iter().map(|e| (e.stream.clone(), Duration::from_secs_f64(e.hours * 3600.0))).collect();
