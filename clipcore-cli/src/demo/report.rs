@@ -2,7 +2,7 @@
 
 use clipcore::Timestamp;
 use clipcore::cutter::{Clip, ClipState};
-use clipcore::fusion::Moment;
+use clipcore::fusion::{Moment, MomentState};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 
@@ -28,8 +28,14 @@ fn found(happening: &Happening, moments: &[Moment], clips: &[Clip]) -> Option<St
     let at = |secs: f64| Timestamp::try_from_secs_f64(secs).unwrap_or_default();
     let near = |peak: Timestamp| (at(happening.start - 1.0)..=at(happening.end + 12.0)).contains(&peak);
     let ready = clips.iter().rev().filter(|c| c.state == ClipState::Ready);
-    let clip = ready.into_iter().find(|c| moments.iter().any(|m| m.id == c.moment && near(m.peak)))?;
+    let closed = |m: &&Moment| m.state == MomentState::Closed;
+    let clip = ready
+        .into_iter()
+        .find(|c| moments.iter().filter(closed).any(|m| m.id == c.moment && near(m.peak)))?;
     let achieved = clip.achieved?;
+    if achieved.end <= at(happening.start) || achieved.start >= at(happening.end) {
+        return None;
+    }
     let whole = achieved.start <= at(happening.start) && achieved.end >= at(happening.end);
     let name =
         clip.path.as_ref().and_then(|p| p.file_name()).unwrap_or_default().to_string_lossy().into_owned();
