@@ -160,7 +160,7 @@ mod tests {
         let text = render_error(&anyhow::Error::new(error).context("cannot read the input"));
         assert_eq!(
             text,
-            "error: cannot read the input\n  because: not found\n  path: in.mp4\n  \
+            "error: cannot read the input\n  because: there is no such file or folder\n  path: in.mp4\n  \
              because: entity not found\n  hint: check the path\n"
         );
     }
