@@ -5,6 +5,7 @@
 //! or die, and the recording goes on.
 
 mod audio;
+mod connection;
 mod frames;
 mod ingest;
 mod input;
