@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use clipcore::detector::ChatBurst;
 use clipcore::engine::Engine;
-use clipcore::event::{AnyEvent, Kinds};
+use clipcore::event::{AnyEvent, EventReader, Kinds};
 use clipcore::fusion::{FusionConfig, FusionFactory};
 use clipcore::replay::{Found, Replay};
 use clipcore::simulate::{ChatConfig, Scenario};
@@ -54,8 +54,8 @@ fn engine(stream: &StreamId, fusion: &FusionFactory) -> Engine {
 }
 
 fn events(text: &str) -> impl Iterator<Item = AnyEvent> {
-    let kinds = Kinds::builtin();
-    text.lines().map(move |l| kinds.parse_event(l.as_bytes(), None, &mut |_, _| None).unwrap())
+    let mut reader = EventReader::new(Kinds::builtin());
+    text.lines().map(move |l| reader.read(l.as_bytes(), &mut |_, _| None).unwrap().unwrap())
 }
 
 /// Feeds events that are sorted by time; gives the number of transitions.

@@ -4,7 +4,7 @@
 //!
 //! It needs the labelled streams of `chat/lol` in `../shared` (or `CLIPCORE_SHARED`) and says so where they are missing.
 //! Rows of ours use the shipped weights as they are. Where those were fitted on these streams, they are in-sample;
-//! the example `fit_defaults` prints the cross-validated figures. Audio and faces are simulated at the detectors' output.
+//! `clipcore tune --truth` prints the cross-validated figures. Audio and faces are simulated at the detectors' output.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 

@@ -10,8 +10,8 @@ use clipcore::log::Record;
 use clipcore::simulate::{Scenario, SignalsConfig};
 use rayon::prelude::*;
 
-use super::eval::observe;
 use crate::input;
+use crate::recorded::observe;
 
 const EXAMPLES: &str = "\
 The streams are DIR/<stream>.jsonl.gz, the true highlights DIR/labels.csv. \

@@ -286,7 +286,8 @@ mod tests {
 
     #[test]
     fn raids_mute_it_for_a_while_only() {
-        let raid = |kind: &str| at(399.0, PlatformEvent { kind: kind.into(), count: Some(500) });
+        let raid =
+            |kind: &str| at(399.0, PlatformEvent { kind: kind.into(), count: Some(500), duration: None });
         let loud = || [crowd(400.0, 410.0, 8.0, "raid!"), crowd(500.0, 510.0, 16.0, "wow")].concat();
         let muted = bursts([loud(), vec![raid("raid")]].concat());
         assert!(!muted.is_empty() && muted.iter().all(|s| s.at.as_secs_f64() > 500.0), "{muted:?}");

@@ -48,10 +48,14 @@ impl Observed {
     fn line(&mut self, line: &[u8], kinds: &Kinds) -> Option<()> {
         let Ok(event) = kinds.parse(line) else {
             if !own_record(line) {
-                return self.signal(&serde_json::from_slice(line).ok()?);
+                self.add_signal(&serde_json::from_slice(line).ok()?);
+                return Some(());
             }
             return match Record::from_json(line, kinds).ok()? {
-                Record::Signal(signal) => self.signal(&signal),
+                Record::Signal(signal) => {
+                    self.add_signal(&signal);
+                    Some(())
+                }
                 _ => Some(()),
             };
         };
@@ -64,12 +68,12 @@ impl Observed {
         Some(())
     }
 
-    fn signal(&mut self, signal: &Signal) -> Option<()> {
+    /// Takes in a signal.
+    pub fn add_signal(&mut self, signal: &Signal) {
         self.durations.see(&signal.stream, signal.at);
         let key = (signal.detector.to_string(), signal.label.to_string());
         let of_stream = self.signals.entry(signal.stream.clone()).or_default();
         of_stream.entry(key).or_default().push((signal.at, signal.score));
-        Some(())
     }
 
     /// Adds what another recording said.

@@ -113,6 +113,16 @@ impl EvidenceFusion {
             && self.state.memories.iter().all(Memory::is_empty);
         if self.state.idle {
             self.state.armed = true;
+            self.rest();
+        }
+    }
+
+    /// Nothing is remembered: gives memory back, since most streams are quiet most of the time.
+    fn rest(&mut self) {
+        self.state.memories.iter_mut().for_each(Memory::shrink);
+        self.state.naming.shrink();
+        if self.state.pending.is_empty() {
+            self.state.pending.shrink_to_fit();
         }
     }
 

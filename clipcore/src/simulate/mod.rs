@@ -142,7 +142,8 @@ impl Scenario {
             arriving.push((told + jitter.between(0.0, self.chat.jitter), event));
         }
         for (i, &media) in chat.raids.iter().enumerate() {
-            let raid = PlatformEvent { kind: "raid".into(), count: Some(200 + 50 * i as u64) };
+            let raid =
+                PlatformEvent { kind: "raid".into(), count: Some(200 + 50 * i as u64), duration: None };
             let told = chat.told(media);
             let event = AnyEvent::wire(Stamped::new(header(format!("{stream}-raid{i}"), told), raid));
             arriving.push((told, event));

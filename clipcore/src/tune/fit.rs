@@ -105,7 +105,8 @@ fn fit_threshold(weights: &mut Weights, examples: &[&Example], options: &TuneOpt
     Ok(())
 }
 
-fn set_threshold(weights: &mut Weights, enter: f64) {
+/// Sets the enter threshold, and the provisional one a third of the way from the bias to it.
+pub(super) fn set_threshold(weights: &mut Weights, enter: f64) {
     weights.decision.enter = enter;
     let third = weights.bias + (enter - weights.bias) / 3.0;
     weights.decision.provisional = (third * 1e3).round() / 1e3;
