@@ -29,12 +29,13 @@ fn clipcore(args: &[&str]) -> anyhow::Result<(String, String)> {
 struct World(tempfile::TempDir);
 
 impl World {
-    fn new(streams: u32) -> Self {
+    fn new(streams: u32, highlights: &str) -> Self {
         let world = Self(tempfile::tempdir().unwrap());
         fs::write(world.path("scenario.toml"), "[highlights]\nlift = 3.0\nunanswered = 0.1\n").unwrap();
         let (out, scenario) = (world.text("."), world.text("scenario.toml"));
         let n = streams.to_string();
-        let args = ["simulate", "--out", &out, "--streams", &n, "--hours", "0.6", "--scenario", &scenario];
+        let mut args = vec!["simulate", "--out", &out, "--streams", &n, "--hours", "0.6"];
+        args.extend(["--highlights", highlights, "--scenario", &scenario]);
         clipcore(&args).unwrap();
         world
     }
@@ -118,7 +119,7 @@ fn enter(weights: &str) -> f64 {
 
 #[test]
 fn labels_make_weights_that_are_better_on_other_streams() {
-    let world = World::new(9);
+    let world = World::new(9, "20");
     let (deaf, tuned, truth) =
         (world.weights("deaf.toml", 2.0), world.text("tuned.toml"), world.text("labels.csv"));
     let args = ["tune", "--truth", &truth, "--weights", &deaf, "-o", &tuned, "--json"];
@@ -143,7 +144,7 @@ fn labels_make_weights_that_are_better_on_other_streams() {
 
 #[test]
 fn the_same_input_gives_the_same_file() {
-    let world = World::new(3);
+    let world = World::new(3, "20");
     let truth = world.text("labels.csv");
     let mut written = Vec::new();
     for name in ["a.toml", "b.toml"] {
@@ -157,7 +158,7 @@ fn the_same_input_gives_the_same_file() {
 
 #[test]
 fn one_stream_gives_weights_and_no_figures() {
-    let world = World::new(1);
+    let world = World::new(1, "20");
     let (truth, file) = (world.text("labels.csv"), world.text("w.toml"));
     let (out, remarks) = world.run(&["tune", "--truth", &truth, "-o", &file], &world.files(0..1)).unwrap();
     assert!(out.contains("no figures") && out.contains("second stream") && !out.contains("F1"), "{out}");
@@ -167,10 +168,10 @@ fn one_stream_gives_weights_and_no_figures() {
 
 #[test]
 fn verdicts_move_the_threshold_to_where_people_approve() {
-    let world = World::new(9);
+    let world = World::new(9, "6");
     let file = world.text("mine.toml");
     // Weights that find too much are held back, and those that find too little let more through.
-    for (raise, up) in [(-0.8, true), (2.0, false)] {
+    for (raise, up) in [(-0.9, true), (0.7, false)] {
         let weights = world.weights("in-use.toml", raise);
         let feedback = world.judge(&weights, 0..6);
         let args = ["tune", "--feedback", &feedback, "--weights", &weights, "-o", &file];

@@ -8,6 +8,8 @@ use crate::event::PlatformEvent;
 
 /// A break that says how long it is, is believed up to this.
 const LONGEST: Duration = Duration::from_secs(900);
+/// Signals may have begun this long ago.
+pub(super) const ONSETS: Duration = Duration::from_secs(300);
 /// Breaks remembered at once; more than one waits only for fusion that lags behind.
 const MAX: usize = 16;
 

@@ -327,15 +327,17 @@ impl Engine {
 
     fn run_fusion(&mut self, to: Timestamp) {
         while let Some(signal) = self.signals.pop_before(to) {
-            // Every event before `to` has been seen, so that breaks are known whatever the steps of time.
-            if self.breaks.cover(signal.at) && !breaks::heard(&signal.detector, &self.config.heard_in_ads) {
+            // Every event before `to` has been seen, so that breaks are known whatever the steps of time. What began in
+            // a break and outlasts it is still about the break.
+            let muted = self.breaks.cover(signal.at) || self.breaks.cover(signal.onset);
+            if muted && !breaks::heard(&signal.detector, &self.config.heard_in_ads) {
                 self.stats.muted += 1;
             } else {
                 self.fusion.0.push(&signal);
             }
         }
         self.signals.shrink();
-        self.breaks.forget(to);
+        self.breaks.forget(to - breaks::ONSETS);
     }
 
     /// Detectors may report up to their `max_lateness` back, so fusion stays that far behind.

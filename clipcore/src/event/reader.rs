@@ -97,19 +97,23 @@ impl EventReader {
         let line = ChatLine::parse(std::str::from_utf8(json).ok()?)?;
         let stream = self.stream_of(line.stream)?;
         let source = self.source_of(line.source.unwrap_or("unknown"));
-        let mut message = ChatMessage {
+        let heard = self.consent.chat_text;
+        let data = ChatMessage {
             user: line.data.user.0.into(),
-            text: None,
-            emotes: [].into(),
+            text: line.data.text.filter(|_| heard).map(|text| text.0.into()),
+            emotes: if heard { line.data.emotes } else { Arc::default() },
             badges: line.data.badges,
         };
-        if self.consent.chat_text {
-            message.text = line.data.text.map(|text| text.0.into());
-            message.emotes = line.data.emotes;
-        }
-        let mut header = Header::new(stream, line.at, source, line.id);
-        header.time = line.time;
-        Some(AnyEvent::wire(Stamped::new(header, message)))
+        let header = Arc::new(Header {
+            id: line.id.into(),
+            source,
+            stream,
+            camera: None,
+            at: line.at,
+            time: line.time,
+            trace: None,
+        });
+        Some(AnyEvent::wire(Stamped { header, data }))
     }
 
     fn stream_of(&mut self, name: Option<&str>) -> Option<StreamId> {

@@ -25,8 +25,8 @@ impl Default for VerdictOptions {
 }
 
 /// Standard deviations of what is believed before any verdict: of the shift in logits, and of the slope about 1.
-const SHIFT_SPREAD: f64 = 1.0;
-const SLOPE_SPREAD: f64 = 0.5;
+const SHIFT_SPREAD: f64 = 0.5;
+const SLOPE_SPREAD: f64 = 0.25;
 /// Approval rises with the score at least this fast.
 const LEAST_SLOPE: f64 = 0.2;
 

@@ -306,7 +306,7 @@ pub(crate) fn cases(usual: u32) -> u32 {
 #[test]
 fn the_streams_have_moments_of_every_kind() {
     let (mut all, mut rng) = (String::new(), Rng::new(5));
-    for seed in 0..20 {
+    for seed in 0..40 {
         let mut times = |n: u64| (0..rng.below(n)).map(|_| rng.below(240_000) as i64).collect::<Vec<_>>();
         let (bursts, loud, kills, markers) = (times(4), times(3), times(4), times(3));
         let stream = Stream { seed, rate: 1.0, bursts, loud, kills, markers, breaks: times(2) };

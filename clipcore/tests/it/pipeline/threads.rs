@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use clipcore::consent::Consent;
 use clipcore::fusion::EvidenceFusion;
 use clipcore::log::{EventLog, MemoryLog};
 use clipcore::pipeline::{Pipeline, PipelineConfig, StreamSpec};
 use clipcore::source::Item;
-use clipcore::{StreamId, Timestamp};
+use clipcore::{Consent, StreamId, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
