@@ -28,7 +28,7 @@ pub(crate) fn observe(paths: &[PathBuf]) -> Result<Observed> {
     let parts: Vec<Observed> = paths
         .par_iter()
         .map(|path| {
-            let mut part = Observed::default();
+            let mut part = Observed::default().with_default_stream(stream_of(path));
             part.read(&mut input::open(path)?, &kinds).with_context(|| path.display().to_string())?;
             Ok(part)
         })
@@ -36,6 +36,11 @@ pub(crate) fn observe(paths: &[PathBuf]) -> Result<Observed> {
     let mut all = Observed::default();
     parts.into_iter().for_each(|part| all.merge(part));
     Ok(all)
+}
+
+/// What the events of a file belong to that name no stream.
+fn stream_of(path: &Path) -> StreamId {
+    inputs::stream_id_of(&path.display().to_string())
 }
 
 /// The signals of each stream, as fusion would be given them: those that are recorded in the files and those that the
@@ -51,7 +56,7 @@ pub(crate) fn signals(
     let (collector, kinds) = (Collector::default(), Kinds::builtin());
     let factory = collector.factory();
     let engine = |stream: &StreamId| assembly::engine(config, &factory, stream);
-    let stream_of = |path: &Path| Some(inputs::stream_id_of(&path.display().to_string()));
+    let stream_of = |path: &Path| Some(stream_of(path));
     let files =
         Files { kinds: &kinds, consent: config.consent, stream_of: &stream_of, threads: 0, engine: &engine };
     let progress = output::Progress::start(format!("listening to {} files", paths.len()), quiet);

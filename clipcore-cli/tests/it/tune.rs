@@ -157,6 +157,20 @@ fn the_same_input_gives_the_same_file() {
 }
 
 #[test]
+fn a_plot_shows_the_evidence_with_its_threshold_beside_signals_moments_and_labels() {
+    let world = World::new(1, "20");
+    let (truth, plots) = (world.text("labels.csv"), world.text("plots"));
+    let args = ["eval", "--truth", &truth, "--plot", &plots, "--events"];
+    let (out, _) = world.run(&args, &world.files(0..1)).unwrap();
+    assert!(out.contains("P@10") && out.contains("mAP.5") && out.contains("decided p50"), "{out}");
+    let svg = fs::read_to_string(world.path("plots/sim-0.svg")).unwrap();
+    for part in ["evidence", "class=\"threshold\"", "burst", "messages/s", "class=\"hit\"", "class=\"found\""]
+    {
+        assert!(svg.contains(part), "no {part}");
+    }
+}
+
+#[test]
 fn one_stream_gives_weights_and_no_figures() {
     let world = World::new(1, "20");
     let (truth, file) = (world.text("labels.csv"), world.text("w.toml"));
@@ -168,10 +182,10 @@ fn one_stream_gives_weights_and_no_figures() {
 
 #[test]
 fn verdicts_move_the_threshold_to_where_people_approve() {
-    let world = World::new(9, "6");
-    let file = world.text("mine.toml");
     // Weights that find too much are held back, and those that find too little let more through.
-    for (raise, up) in [(-0.9, true), (0.7, false)] {
+    for (highlights, raise, up) in [("6", -0.9, true), ("20", 0.7, false)] {
+        let world = World::new(9, highlights);
+        let file = world.text("mine.toml");
         let weights = world.weights("in-use.toml", raise);
         let feedback = world.judge(&weights, 0..6);
         let args = ["tune", "--feedback", &feedback, "--weights", &weights, "-o", &file];
@@ -181,7 +195,8 @@ fn verdicts_move_the_threshold_to_where_people_approve() {
         let (before, after) = (world.f1(&weights, 6..9), world.f1(&file, 6..9));
         assert!(after > before, "{before} before, {after} after\n{out}");
     }
-    let feedback = world.text("feedback.jsonl");
+    let world = World::new(1, "6");
+    let feedback = world.judge(&world.weights("in-use.toml", 0.0), 0..1);
     fs::write(world.path("feedback.jsonl"), "{\"moment\":\"0000000000000000\",\"verdict\":\"approved\"}\n")
         .unwrap();
     let error = clipcore(&["tune", "--feedback", &feedback]).unwrap_err();

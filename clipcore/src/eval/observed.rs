@@ -23,9 +23,17 @@ pub struct Observed {
     pub signals: BTreeMap<StreamId, ByLabel>,
     /// Lines that were neither event, record nor signal, or had no stream time.
     pub bad: u64,
+    default_stream: Option<StreamId>,
 }
 
 impl Observed {
+    /// Files events that name no stream under this one.
+    #[must_use]
+    pub fn with_default_stream(mut self, stream: StreamId) -> Self {
+        self.default_stream = Some(stream);
+        self
+    }
+
     /// Takes in lines of events, of log records, or of bare signals as `clipcore detect` writes them. Lines that
     /// are none of these are counted in [`bad`](Self::bad).
     ///
@@ -59,7 +67,7 @@ impl Observed {
                 _ => Some(()),
             };
         };
-        let (stream, at) = (event.stream()?, event.at()?);
+        let (stream, at) = (event.stream().or(self.default_stream.as_ref())?, event.at()?);
         self.durations.see(stream, at);
         let counts = self.counts.entry(stream.clone()).or_default();
         if event.kind() == ChatMessage::KIND {
@@ -129,6 +137,9 @@ mod tests {
         let mut observed = Observed::default();
         observed.read(&mut text.as_bytes(), &Kinds::builtin()).unwrap();
         assert_eq!(observed.bad, 2);
+        let mut nameless = Observed::default().with_default_stream(stream.clone());
+        nameless.read(&mut &br#"{"type":"marker","at":7,"data":{}}"#[..], &Kinds::builtin()).unwrap();
+        assert_eq!((nameless.bad, nameless.durations.build()[&stream].as_secs()), (0, 7));
         assert_eq!(observed.counts[&stream].per_second()[30], 1);
         assert_eq!(observed.durations.build()[&stream].as_secs(), 90);
         let mut twice = Observed::default();

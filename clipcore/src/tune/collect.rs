@@ -85,15 +85,18 @@ mod tests {
         let simulation = Scenario { length: 1800.0, signals, ..Scenario::default() }.run().unwrap();
         let (recorded, chat): (Vec<String>, Vec<String>) =
             simulation.lines().unwrap().into_iter().partition(|line| line.contains("clipcore.signal"));
+        // As `clipcore detect` writes them.
+        let bare: Vec<String> =
+            simulation.signals.iter().map(|s| serde_json::to_string(s).unwrap()).collect();
         let collector = Collector::default();
         let factory = collector.factory();
-        for lines in [&chat, &recorded, &recorded] {
+        for lines in [&chat, &recorded, &bare] {
             let make = |stream: &StreamId| {
                 Engine::new(stream.clone(), factory(stream)).with_detector(Box::new(ChatBurst::default()))
             };
             let mut replay = Replay::new(Box::new(make));
             replay.read(&mut lines.join("\n").as_bytes(), &mut |_| {}).unwrap();
-            replay.finish(&mut |_| {}).unwrap();
+            assert_eq!(replay.finish(&mut |_| {}).unwrap().bad, 0);
         }
         let found = collector.take();
         let mine = &found[&StreamId::new("sim").unwrap()];

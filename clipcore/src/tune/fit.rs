@@ -40,6 +40,10 @@ pub fn fit(template: &Weights, examples: &[&Example], options: &TuneOptions) -> 
             .with_hint("check that the stream names in the labels are those of the events"));
     }
     let mut weights = template.clone();
+    // What is kept of the template may come from its streams.
+    weights.fitted_to.extend(examples.iter().map(|e| e.stream.to_string()));
+    weights.fitted_to.sort();
+    weights.fitted_to.dedup();
     let setup = FusionSetup::try_new(template.clone())?;
     for (i, calibration) in weights.calibration.iter_mut().enumerate() {
         // What only names moments is not fitted to where moments are.

@@ -13,14 +13,14 @@ pub struct VerdictOptions {
     /// the best F1 lies where the chance is half of that F1 (Lipton et al. 2014, "Optimal thresholding of
     /// classifiers to maximize F1"), and the shipped weights have an F1 of about 0.6.
     pub worth: f64,
-    /// The threshold is moved by at most this much at a time, in logits: beyond the scores that were judged nothing
-    /// is known.
+    /// The threshold is lowered by at most this much at a time, in logits: below the scores that were judged nothing
+    /// is known until what is found there has been judged too.
     pub step: f64,
 }
 
 impl Default for VerdictOptions {
     fn default() -> Self {
-        Self { worth: 0.3, step: 1.0 }
+        Self { worth: 0.3, step: 0.2 }
     }
 }
 
@@ -58,9 +58,13 @@ pub fn fit_verdicts(template: &Weights, judged: &[&Judged], options: &VerdictOpt
         ));
     }
     let (shift, slope) = most_likely(&rows, (options.worth / (1.0 - options.worth)).ln());
-    let moved = (-shift / slope).clamp(-options.step, options.step);
+    let highest = rows.iter().map(|(above, _)| *above).fold(0.0, f64::max);
+    let moved = (-shift / slope).min(highest).max(-options.step);
     let least = template.bias + template.decision.hysteresis + 0.05;
     let mut weights = template.clone();
+    weights.fitted_to.extend(judged.iter().map(|j| j.stream.to_string()));
+    weights.fitted_to.sort();
+    weights.fitted_to.dedup();
     set_threshold(&mut weights, ((enter + moved).max(least) * 1e3).round() / 1e3);
     weights.validate()?;
     Ok(weights)
@@ -197,10 +201,16 @@ mod tests {
     fn rejections_raise_the_threshold_and_approvals_lower_it() {
         let enter = Weights::builtin().unwrap().decision.enter;
         assert!(moved(&moments(200, enter, enter + 1.0)) > 0.3);
-        assert!(moved(&moments(200, enter, enter - 2.0)) < -0.3);
+        assert_eq!(
+            moved(&moments(200, enter, enter - 2.0)),
+            -0.2,
+            "by a step, below which nothing was judged"
+        );
         let few = moved(&moments(4, enter, enter + 9.0));
         assert!(few > 0.0 && few < moved(&moments(60, enter, enter + 9.0)), "few verdicts move it little");
-        assert_eq!(moved(&moments(500, enter, enter + 99.0)), 1.0, "never by more than a step");
+        let hopeless = moments(500, enter, enter + 99.0);
+        let highest = hopeless.iter().map(|j| j.score).fold(f64::MIN, f64::max);
+        assert!(moved(&hopeless) <= highest - enter + 1e-3, "never above what was judged");
     }
 
     #[test]

@@ -78,7 +78,6 @@ pub(super) fn run(
     progress.update(format!("fitting to {} streams", examples.len()));
     let mut weights = fit(&template, &examples.iter().collect::<Vec<_>>(), &options)?;
     progress.finish();
-    weights.fitted_to = durations.keys().map(ToString::to_string).collect();
     weights.version = args.name.clone().unwrap_or_else(|| name(&weights, args));
     if args.json {
         let mut told = serde_json::Map::new();

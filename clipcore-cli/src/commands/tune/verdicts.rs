@@ -60,10 +60,8 @@ pub(super) fn run(
     let sensitivity = config.fusion.sensitivity.unwrap_or_default();
     weights.decision.enter = fitted.decision.enter + sensitivity;
     weights.decision.provisional = fitted.decision.provisional + sensitivity;
+    weights.fitted_to = fitted.fitted_to.clone();
     let streams: BTreeSet<&str> = all.iter().map(|j| j.stream.as_str()).collect();
-    weights.fitted_to.extend(streams.iter().map(|s| (*s).to_owned()));
-    weights.fitted_to.sort();
-    weights.fitted_to.dedup();
     weights.version =
         args.name.clone().unwrap_or_else(|| format!("{}+{} verdicts", template.version, all.len()));
 

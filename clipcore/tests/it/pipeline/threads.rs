@@ -94,7 +94,7 @@ fn shows() -> impl Strategy<Value = (Vec<Stream>, u64, i64, usize)> {
 
 #[test]
 fn threads_and_replays_do_not_matter() {
-    check(cases(60), shows(), any_threads);
+    check(cases(40), shows(), any_threads);
 }
 
 #[test]
