@@ -172,8 +172,8 @@ class Fusion:
             self.run(tick)
 
     def finish(self):
-        while self.pending:
-            first = self.pending[0][0]
+        while self.pending or not self.idle:
+            first = self.pending[0][0] if self.pending else 0
             self.advance(max(first, self.last_tick or 0) + 2 * self.step)
 
     def run(self, now):

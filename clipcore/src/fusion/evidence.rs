@@ -238,9 +238,9 @@ impl Fusion for EvidenceFusion {
     }
 
     fn finish(&mut self, out: &mut Vec<Moment>) {
-        // The end is infinity: ticks go on until nothing is undecided, so that it does not matter how far the
-        // watermark had come.
-        while (self.state.active.is_some() || !self.state.pending.is_empty())
+        // The end is infinity: ticks go on until everything has faded, so that it does not matter how far the
+        // watermark had come. Evidence that is held may still open a moment once the refractory time is over.
+        while (!self.state.idle || !self.state.pending.is_empty())
             && let Some(tick) = self.next_tick()
         {
             self.run(tick, out);
