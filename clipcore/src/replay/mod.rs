@@ -114,6 +114,22 @@ enum Input {
     Signal(Box<Signal>),
 }
 
+impl Input {
+    fn stream(&self) -> &StreamId {
+        match self {
+            Self::Event(event) => event.stream(),
+            Self::Signal(signal) => &signal.stream,
+        }
+    }
+
+    fn at(&self) -> Timestamp {
+        match self {
+            Self::Event(event) => event.at(),
+            Self::Signal(signal) => signal.at,
+        }
+    }
+}
+
 /// One stream: waiting for its first clock, or past it. Without a clock it waits to the end.
 enum Lane {
     Waiting(Vec<Input>),
@@ -252,21 +268,14 @@ impl<'a> Replay<'a> {
     }
 
     fn take(&mut self, input: Input, out: &mut dyn FnMut(Found)) -> Result<()> {
-        let stream = match &input {
-            Input::Event(e) => e.stream(),
-            Input::Signal(s) => &s.stream,
-        };
-        if !self.lanes.contains_key(stream) {
-            self.lanes.insert(stream.clone(), Lane::Waiting(Vec::new()));
-        }
         let clock = matches!(&input, Input::Event(e) if e.payload::<Clock>().is_some());
-        let Some(lane) = self.lanes.get_mut(stream) else { return Ok(()) };
+        let lane = self.lanes.entry(input.stream().clone()).or_insert_with(|| Lane::Waiting(Vec::new()));
         if let Lane::Waiting(waiting) = lane {
             if !clock {
                 waiting.push(input);
                 return Ok(());
             }
-            let mut engine = (self.make)(stream)?;
+            let mut engine = (self.make)(input.stream())?;
             for earlier in std::mem::take(waiting) {
                 feed(&mut engine, earlier, &mut self.report);
             }
@@ -335,17 +344,14 @@ fn in_order(
     report: &mut ReplayReport,
     out: &mut dyn FnMut(Found),
 ) {
-    let at = |input: &Input| match input {
-        Input::Event(e) => e.at(),
-        Input::Signal(s) => s.at,
-    };
-    inputs.sort_by_key(at);
+    inputs.sort_by_key(Input::at);
     let second = std::time::Duration::from_secs(1);
-    let mut reached = Timestamp::MIN;
+    let mut next = Timestamp::MIN;
     for input in inputs {
-        let tick = at(&input).floor_to(second);
-        if tick > reached {
-            reached = tick;
+        let now = input.at();
+        if now >= next {
+            let tick = now.floor_to(second);
+            next = tick + second;
             engine.advance(tick);
             drain(engine, out);
         }

@@ -41,7 +41,6 @@ pub(super) fn run(
     let options = TuneOptions {
         max_false_alarms_per_hour: args.max_false_alarms.unwrap_or(defaults.max_false_alarms_per_hour),
         median_clip: TuneArgs::seconds("--median-clip", args.median_clip, defaults.median_clip)?,
-        ..defaults
     };
     let labels = read_labels(input::open(truth)?).with_context(|| truth.display().to_string())?;
     let observed = recorded::observe(&args.events)?;
