@@ -88,8 +88,9 @@ impl ChatKeyword {
         Ok(Self::with_valid(config))
     }
 
-    fn with_valid(config: ChatKeywordConfig) -> Self {
-        let words = config.words.iter().map(|w| w.trim().to_lowercase()).collect();
+    fn with_valid(mut config: ChatKeywordConfig) -> Self {
+        // Kept once: a process may have this detector for thousands of streams.
+        let words = std::mem::take(&mut config.words).iter().map(|w| w.trim().to_lowercase()).collect();
         Self { config, words, state: State::default() }
     }
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::consent::Consent;
 use crate::detector::{AnyDetector, DynDetector, ModelRegistry, Signal};
-use crate::event::{AnyEvent, Clock, Kinds, PlatformEvent};
+use crate::event::{AnyEvent, Clock, Event, Kinds, PlatformEvent};
 use crate::fusion::{Fusion, Moment};
 use crate::{CameraId, Error, Result, StreamId, Timestamp, WallTime};
 
@@ -219,7 +219,9 @@ impl Engine {
     /// Takes in an event. A `clock` event moves time; its results are then in
     /// [`take_signals`](Self::take_signals) and [`take_moments`](Self::take_moments).
     pub fn event(&mut self, event: AnyEvent) -> Accepted {
-        if let Some(clock) = event.payload::<Clock>().cloned() {
+        if event.kind() == Clock::KIND
+            && let Some(clock) = event.payload::<Clock>().cloned()
+        {
             return self.clock(event.at(), &clock);
         }
         if event.at() < self.watermark || self.ended {
@@ -303,14 +305,16 @@ impl Engine {
 
     fn run_detectors(&mut self, to: Timestamp) {
         while let Some(event) = self.events.pop_before(to) {
-            if let Some(platform) =
-                event.payload::<PlatformEvent>().filter(|_| !self.config.ad_break.is_zero())
+            let kind = event.kind();
+            if kind == PlatformEvent::KIND
+                && !self.config.ad_break.is_zero()
+                && let Some(platform) = event.payload::<PlatformEvent>()
             {
                 self.breaks.see(event.at(), platform, self.config.ad_break);
             }
             for detector in &mut self.detectors {
                 // A handful of names a detector: comparing them is quicker than a table, and needs no memory.
-                if detector.wants(event.kind()) {
+                if detector.wants(kind) {
                     detector.detect(&event);
                 }
             }

@@ -27,7 +27,7 @@ use serde::Deserialize;
 use crate::consent::Consent;
 use crate::detector::Signal;
 use crate::engine::{Engine, EngineStats};
-use crate::event::{AnyEvent, Clock, EventReader, Kinds, OWN};
+use crate::event::{AnyEvent, Clock, Event, EventReader, Kinds, OWN};
 use crate::fusion::Moment;
 use crate::ids::shorten;
 use crate::log::Record;
@@ -268,7 +268,8 @@ impl<'a> Replay<'a> {
     }
 
     fn take(&mut self, input: Input, out: &mut dyn FnMut(Found)) -> Result<()> {
-        let clock = matches!(&input, Input::Event(e) if e.payload::<Clock>().is_some());
+        let clock =
+            matches!(&input, Input::Event(e) if e.kind() == Clock::KIND && e.payload::<Clock>().is_some());
         let lane = self.lanes.entry(input.stream().clone()).or_insert_with(|| Lane::Waiting(Vec::new()));
         if let Lane::Waiting(waiting) = lane {
             if !clock {
@@ -344,7 +345,10 @@ fn in_order(
     report: &mut ReplayReport,
     out: &mut dyn FnMut(Found),
 ) {
-    inputs.sort_by_key(Input::at);
+    // Most recordings are in order, and sorting takes room.
+    if !inputs.is_sorted_by_key(Input::at) {
+        inputs.sort_by_key(Input::at);
+    }
     let second = std::time::Duration::from_secs(1);
     let mut next = Timestamp::MIN;
     for input in inputs {
