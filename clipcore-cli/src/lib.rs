@@ -12,6 +12,7 @@ pub mod exit;
 mod input;
 pub mod inputs;
 pub mod output;
+mod recorded;
 pub mod replay_files;
 mod spelling;
 

@@ -8,3 +8,4 @@ pub mod eval;
 pub mod replay;
 pub mod run;
 pub mod simulate;
+pub mod tune;

@@ -33,6 +33,9 @@ pub struct ReplayArgs {
     /// What the people concerned agreed to: chat_text, face, or both with a comma
     #[arg(long, value_name = "LIST")]
     pub consent: Option<Consent>,
+    /// Decides with these weights, from `clipcore tune`, instead of those in use
+    #[arg(long, value_name = "WEIGHTS.toml")]
+    pub weights: Option<PathBuf>,
 }
 
 impl ReplayArgs {
@@ -41,7 +44,8 @@ impl ReplayArgs {
     /// # Errors
     /// `Config`, naming the key.
     pub fn config(&self, global: &Global) -> Result<Config> {
-        global.config(&Overrides { consent: self.consent, ..Overrides::default() })
+        let flags = Overrides { consent: self.consent, ..Overrides::default() };
+        global.config(&flags.with_weights(self.weights.as_ref()))
     }
 }
 

@@ -7,7 +7,7 @@ const NOT_MEDIA: &[&str] =
     &["error: the input is not media that ffmpeg understands", "ffmpeg said: ", "hint: name a recording"];
 
 pub(crate) fn all() -> Vec<Row> {
-    [media(), media_that_works(), addresses(), events(), configuration(), folders(), cuts()]
+    [media(), media_that_works(), addresses(), events(), learning(), configuration(), folders(), cuts()]
         .into_iter()
         .flatten()
         .collect()
@@ -213,6 +213,30 @@ fn events() -> Vec<Row> {
             "error: a record of the log is damaged",
             "path: damaged/log/0/",
             "hint: restore the file from a copy",
+        ]),
+    ]
+}
+
+fn learning() -> Vec<Row> {
+    vec![
+        row("nothing to learn from", "tune json.jsonl").exits(2).says(&["--truth", "--feedback"]),
+        row("no labels", "tune --truth no/labels.csv json.jsonl")
+            .exits(3)
+            .says(&["error: there is no such file or folder", "path: no/labels.csv"]),
+        row("labels that are text", "tune --truth text.txt json.jsonl").exits(3).says(&[
+            "error: text.txt",
+            "the header has no column \"stream\"",
+            "hint: write a header stream,start,end[,kind]",
+        ]),
+        row("feedback that is text", "tune --feedback text.txt").exits(3).says(&[
+            "this is not a verdict on a moment",
+            "line: 1",
+            "hint: write {\"moment\":\"ID\",\"verdict\":\"approved\"}",
+        ]),
+        row("weights that are text", "replay json.jsonl --weights text.txt").exits(2).says(&[
+            "error: the weights file cannot be used",
+            "path: text.txt",
+            "hint: leave fusion.weights out",
         ]),
     ]
 }

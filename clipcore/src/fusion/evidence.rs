@@ -119,6 +119,16 @@ impl EvidenceFusion {
             && self.state.memories.iter().all(Memory::is_empty);
         if self.state.idle {
             self.state.armed = true;
+            self.rest();
+        }
+    }
+
+    /// Nothing is remembered: gives memory back, since most streams are quiet most of the time.
+    fn rest(&mut self) {
+        self.state.memories.iter_mut().for_each(Memory::shrink);
+        self.state.naming.shrink();
+        if self.state.pending.is_empty() {
+            self.state.pending.shrink_to_fit();
         }
     }
 
@@ -241,9 +251,9 @@ impl Fusion for EvidenceFusion {
     }
 
     fn finish(&mut self, out: &mut Vec<Moment>) {
-        // The end is infinity: ticks go on until nothing is undecided, so that it does not matter how far the
-        // watermark had come.
-        while (self.state.active.is_some() || !self.state.pending.is_empty())
+        // The end is infinity: ticks go on until everything has faded, so that it does not matter how far the
+        // watermark had come. Evidence that is held may still open a moment once the refractory time is over.
+        while (!self.state.idle || !self.state.pending.is_empty())
             && let Some(tick) = self.next_tick()
         {
             self.run(tick, out);

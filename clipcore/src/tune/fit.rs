@@ -46,6 +46,10 @@ pub fn fit(template: &Weights, examples: &[&Example], options: &TuneOptions) -> 
             .with_hint("check that the stream names in the labels are those of the events"));
     }
     let mut weights = template.clone();
+    // What is kept of the template may come from its streams.
+    weights.fitted_to.extend(examples.iter().map(|e| e.stream.to_string()));
+    weights.fitted_to.sort();
+    weights.fitted_to.dedup();
     let setup = FusionSetup::try_new(template.clone())?;
     for (i, calibration) in weights.calibration.iter_mut().enumerate() {
         // What only names moments is not fitted to where moments are.
@@ -111,7 +115,8 @@ fn fit_threshold(weights: &mut Weights, examples: &[&Example], options: &TuneOpt
     Ok(())
 }
 
-fn set_threshold(weights: &mut Weights, enter: f64) {
+/// Sets the enter threshold, and the provisional one a third of the way from the bias to it.
+pub(super) fn set_threshold(weights: &mut Weights, enter: f64) {
     weights.decision.enter = enter;
     let third = weights.bias + (enter - weights.bias) / 3.0;
     weights.decision.provisional = (third * 1e3).round() / 1e3;

@@ -210,3 +210,21 @@ fn a_short_burst_of_chat_gets_no_shorter_a_clip() {
     assert_eq!(length(4.0), length(8.0));
     assert!(length(60.0) > length(8.0) + 5.0, "{} {}", length(60.0), length(8.0));
 }
+
+#[test]
+fn evidence_that_the_refractory_time_still_blocks_at_the_end_is_decided_all_the_same() {
+    let config = FusionConfig { refractory: Some(std::time::Duration::from_secs(30)), ..Default::default() };
+    let first = moments_with(config.clone(), [chat(100.0, 9.0)]);
+    let blocked = secs(first.last().unwrap().peak) + 30.0;
+    let signals = [chat(100.0, 9.0), run_of("chat_burst", "burst", blocked - 0.6, 1.0, 1.0, 9.0)].concat();
+    let setup = config.setup().unwrap();
+    // However far the watermark had come when the input ended.
+    for advanced in [0.0, blocked - 0.5, blocked + 60.0] {
+        let mut fusion = EvidenceFusion::new(stream(), setup.clone());
+        let mut out = Vec::new();
+        signals.iter().for_each(|signal| fusion.push(signal));
+        fusion.advance(Timestamp::try_from_secs_f64(advanced).unwrap(), &mut out);
+        fusion.finish(&mut out);
+        assert_eq!(states(&out), [Open, Closed, Open, Closed], "advanced to {advanced}");
+    }
+}

@@ -5,3 +5,4 @@ mod flow;
 mod restart;
 mod stage;
 mod support;
+mod threads;
