@@ -21,6 +21,7 @@ use support::programs::{require, run, skipped};
 use support::publisher::{Publisher, signal};
 use support::reading::{self, ClipReading};
 use support::relay::{Relay, free_port};
+use support::rtsp::RtspServer;
 use support::stream::TestStream;
 
 /// Publishers over RTMP round to milliseconds, a player to its time base.
@@ -281,4 +282,48 @@ fn an_srt_stream_is_clipped_to_the_frame() {
     let offset = secs(clip, "achieved", "start") - stream().0.time_of(read.first);
     assert_exact(&out, clip, offset);
     assert_replays(&out);
+}
+
+#[test]
+fn an_rtsp_stream_is_clipped_to_the_frame_and_found_again() {
+    let test = "an_rtsp_stream_is_clipped_to_the_frame_and_found_again";
+    if !require(test, &["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let Some(mut server) = RtspServer::start(test, stream().1) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    // The first clip begins with the first picture of the connection, whose time RTSP clients easily lose.
+    let (out, chat) = (dir.path().join("out"), markers(dir.path(), &[1.0, 18.0]));
+    let mut program = Clipcore::start(&server.url(), &out, Some(&chat), &[]);
+    program.until_ready(2);
+    server.stop();
+    program.until("the loss", |p| p.said().contains("connection lost"));
+    let lost = program::recorded_until(&out).unwrap();
+    sleep(Duration::from_secs(1));
+    server.resume();
+    program.until("the return", |p| p.said().contains("connected again"));
+    program.until_recorded(lost + 12.0);
+    let said = program.said();
+    assert_eq!(program.interrupt(), Some(130));
+    assert!(said.contains("the publisher's timestamps began anew"), "{said}");
+
+    let clips = ready(&out);
+    let read = assert_whole(&out, &clips[0], 0.0);
+    assert_eq!(read.first, 0, "{read:?}");
+    let read = assert_exact(&out, &clips[1], 0.0);
+    println!("{}–{}: sound at most {:.2} ms off", read.first, read.last, read.worst_av_ms());
+    let newest = recorded(&out).newest_info().unwrap();
+    assert_eq!((newest.epoch, newest.session), (1, 1));
+    assert_replays(&out);
+
+    // What came after the loss begins with the file's first picture, at its place behind the gap.
+    let cut = dir.path().join("after.mp4");
+    let span = recorded(&out).span().unwrap().end.as_secs_f64();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clipcore"));
+    command.arg("cut").arg(&out).args(["--stream", program::STREAM, "--exact"]);
+    command.args(["--from", &format!("{:.3}", span - 4.0), "--to", &format!("{:.3}", span - 1.0), "-o"]);
+    run(command.arg(&cut));
+    let read = reading::clip(&cut, stream().0);
+    assert!(read.missing.is_empty() && read.wrong == 0 && read.worst_av_ms() <= 2.0, "{read:?}");
+    assert!((89..=91).contains(&read.pictures), "{read:?}");
 }

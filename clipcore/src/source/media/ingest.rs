@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::MediaConfig;
 use super::connection::Connection;
+use super::first_picture::FirstPicture;
 use super::input::Input;
 use super::process::{Block, Process, Remedy};
 use super::queue::BoundedQueue;
@@ -184,6 +185,7 @@ impl Ingest {
             Process::start(&self.ffmpeg, &self.input, self.config.stall, self.remedy, self.stdin.as_ref())?;
         let mut reader = FragmentReader::new();
         let mut connection: Option<Connection> = None;
+        let mut first_picture = self.input.is_rtsp().then(FirstPicture::default);
         let mut last_byte = self.time.elapsed();
         let mut patience = self.config.stall + START;
         loop {
@@ -217,6 +219,10 @@ impl Ingest {
                         self.samples += samples.len() as u64;
                         self.stdin.iter().for_each(StandardInput::forget);
                         let Some(connection) = &mut connection else { continue };
+                        let samples = match &mut first_picture {
+                            Some(first) => first.admit(&connection.tracks, samples),
+                            None => samples,
+                        };
                         for sample in samples {
                             self.sample(connection, sample)?;
                         }

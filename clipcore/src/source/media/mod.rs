@@ -6,6 +6,7 @@
 
 mod audio;
 mod connection;
+mod first_picture;
 mod frames;
 mod ingest;
 mod input;
