@@ -29,7 +29,10 @@ rtmp_module() {
         any_file /usr/lib/nginx/modules/ngx_rtmp_module.so /usr/lib64/nginx/modules/ngx_rtmp_module.so
 }
 python_headers() { any_file /usr/include/python3*/Python.h /usr/local/include/python3*/Python.h; }
-rtsp_server() { /usr/bin/python3 -c "import gi; gi.require_version('GstRtspServer', '1.0')"; }
+rtsp_server() {
+    any_file /usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib && any_file /usr/lib/*/gstreamer-1.0/libgstrtp.so &&
+        any_file /usr/lib/python3/dist-packages/gi/__init__.py
+}
 browser() { has chromium || has chromium-browser || has google-chrome; }
 
 want build-essential has cc

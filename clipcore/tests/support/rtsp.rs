@@ -10,6 +10,13 @@ use super::relay::free_port;
 
 /// Debian's own: its packages are unknown to any other Python.
 const PYTHON: &str = "/usr/bin/python3";
+const CHECK: &str = "\
+import gi
+gi.require_version('Gst', '1.0')
+gi.require_version('GstRtspServer', '1.0')
+from gi.repository import Gst, GstRtspServer
+Gst.init(None)
+exit(Gst.ElementFactory.find('rtph264pay') is None)";
 const SCRIPT: &str = include_str!("rtsp_server.py");
 
 /// A running server; ends with its owner.
@@ -26,7 +33,7 @@ impl RtspServer {
     /// Where it does not listen.
     pub fn start(test: &str, file: &Path) -> Option<Self> {
         let mut check = Command::new(PYTHON);
-        check.args(["-c", "import gi; gi.require_version('GstRtspServer', '1.0')"]);
+        check.args(["-c", CHECK]);
         if !check.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
             skipped(test, "GStreamer's RTSP server is not installed (make setup)");
             return None;

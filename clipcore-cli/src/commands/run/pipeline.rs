@@ -7,7 +7,7 @@ use clipcore::clock::SystemTimeSource;
 use clipcore::cutter::{Clip, MediaCutter};
 use clipcore::event::Kinds;
 use clipcore::fusion::Moment;
-use clipcore::log::{FileLog, FileLogConfig};
+use clipcore::log::FileLog;
 use clipcore::media::ffmpeg::Ffmpeg;
 use clipcore::pipeline::{Pipeline, StreamSpec, Summary};
 use clipcore::privacy::Pseudonymizer;
@@ -126,7 +126,8 @@ async fn run_pipeline(
             progress.line(format!("{name} is off: it needs --consent {needs}"));
         }
     }
-    let log = FileLog::open(out.join("log"), FileLogConfig::default(), Kinds::builtin()).await?;
+    let log =
+        FileLog::open(out.join("log"), assembly::log_config(&config.pipeline), Kinds::builtin()).await?;
     let lines = JsonlSink::open(out).await?.with_retry(Default::default());
     let mut builder = Pipeline::builder()
         .with_log(Arc::new(log))

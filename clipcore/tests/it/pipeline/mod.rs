@@ -3,5 +3,6 @@
 mod faults;
 mod flow;
 mod restart;
+mod retention;
 mod stage;
 mod support;
