@@ -261,3 +261,50 @@ fn an_output_folder_whose_input_has_ended_is_left_as_it_is() {
     assert!(said.contains("has ended") && said.contains("--out"), "{said}");
     assert!(state() == before, "the finished folder was changed");
 }
+
+#[test]
+fn a_log_that_is_trimmed_restarts_and_its_replay_says_what_is_gone() {
+    if !require("a_log_that_is_trimmed_restarts_and_its_replay_says_what_is_gone", &["ffmpeg"]) {
+        return;
+    }
+    let (_, source) = stream(60);
+    let dir = tempfile::tempdir().unwrap();
+    let chat = markers(dir.path(), &[16.0, 30.5, 44.0]);
+    let talk = |n: u32| {
+        let (at, filler) = (f64::from(n) / 50.0, "x".repeat(150));
+        format!(
+            "{{\"type\":\"chat.message\",\"at\":{at},\"data\":{{\"user\":\"u{}\",\"text\":\"{filler}\"}}}}\n",
+            n % 40
+        )
+    };
+    let said = fs::read_to_string(&chat).unwrap() + &(0..3000).map(talk).collect::<String>();
+    fs::write(&chat, said).unwrap();
+    let keep = [("CLIPCORE__PIPELINE__LOG_RETAIN", "10"), ("CLIPCORE__PIPELINE__CHECKPOINT_EVERY", "5")];
+    let whole = dir.path().join("whole");
+    assert_eq!(Clipcore::start(source.to_str().unwrap(), &whole, Some(&chat), &[]).wait().code(), Some(0));
+    let out = dir.path().join("trimmed");
+    let start = || Clipcore::start(source.to_str().unwrap(), &out, Some(&chat), &keep);
+    let mut program = start();
+    let first = out.join("log/0/00000000000000000000.log");
+    program.until_soon("a checkpoint that dropped something", |p| {
+        p.out.join("log/0").exists() && !first.exists() && p.out.join("moments.jsonl").exists()
+    });
+    program.kill();
+    let mut program = start();
+    assert_eq!(program.wait().code(), Some(0), "{}", program.said());
+    assert!(!program.said().contains("done already"), "the kill came too late: {}", program.said());
+    let moments = |out: &Path| fs::read_to_string(out.join("moments.jsonl")).unwrap();
+    assert_eq!(moments(&out), moments(&whole), "moments differ from those of a run that keeps all");
+    assert_eq!(ready(&out).len(), 3);
+    assert_nothing_twice(&out);
+
+    let replay = program::replay(&out, &[]);
+    let (found, said) =
+        (String::from_utf8(replay.stdout).unwrap(), String::from_utf8(replay.stderr).unwrap());
+    assert!(said.contains("the beginning of the log is gone"), "{said}");
+    assert!(
+        !found.is_empty() && found.len() < moments(&out).len() && moments(&out).ends_with(&found),
+        "{found}"
+    );
+    assert!(!String::from_utf8(program::replay(&whole, &[]).stderr).unwrap().contains("gone"));
+}

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
@@ -203,6 +203,17 @@ pub fn file(out: &Path, clip: &Value) -> PathBuf {
     out.join(clip["path"].as_str().expect("a path"))
 }
 
+/// What `clipcore replay` makes of the log, with these settings over [`SETTINGS`].
+pub fn replay(out: &Path, set: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_clipcore"))
+        .args(["replay", "--consent", "chat_text"])
+        .arg(out)
+        .envs(SETTINGS)
+        .envs(set.iter().copied())
+        .output()
+        .expect("clipcore starts")
+}
+
 /// Replays the log and holds the moments against those of the live run, byte for byte.
 pub fn assert_replays(out: &Path) {
     assert_replays_with(out, &[]);
@@ -210,13 +221,7 @@ pub fn assert_replays(out: &Path) {
 
 /// The same for a run with these settings over [`SETTINGS`].
 pub fn assert_replays_with(out: &Path, set: &[(&str, &str)]) {
-    let replay = Command::new(env!("CARGO_BIN_EXE_clipcore"))
-        .args(["replay", "--consent", "chat_text"])
-        .arg(out)
-        .envs(SETTINGS)
-        .envs(set.iter().copied())
-        .output()
-        .expect("clipcore starts");
+    let replay = replay(out, set);
     assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
     let live = fs::read(out.join("moments.jsonl")).expect("moments.jsonl");
     assert!(!live.is_empty(), "no moment was found");
