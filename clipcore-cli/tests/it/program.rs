@@ -1,5 +1,5 @@
 //! The program as a person runs it: started, watched through what it writes, interrupted, killed.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub)] // every test binary uses its own part
+#![allow(unreachable_pub)]
 
 use std::fs;
 use std::io::Read;
@@ -70,9 +70,9 @@ impl Clipcore {
         self.until_by(STEP, what, reached);
     }
 
-    /// The same for what does not last: looks twenty times as often.
+    /// The same for what does not last: looks fifty times as often.
     pub fn until_soon(&mut self, what: &str, reached: impl Fn(&Self) -> bool) {
-        self.until_by(STEP / 20, what, reached);
+        self.until_by(STEP / 50, what, reached);
     }
 
     fn until_by(&mut self, step: Duration, what: &str, reached: impl Fn(&Self) -> bool) {

@@ -1,11 +1,4 @@
 //! Live inputs, driven through the program as a person runs it: real servers, real failures.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
-
-#[path = "../../clipcore/tests/support/mod.rs"]
-mod support;
-
-mod program;
-mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,16 +6,19 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::program::{
+    Clipcore, assert_nothing_pending, assert_nothing_twice, assert_replays, markers, ready,
+};
+use crate::program::{file, reasons, secs};
+use crate::support::programs::{require, run, skipped};
+use crate::support::publisher::{Publisher, signal};
+use crate::support::reading::{self, ClipReading};
+use crate::support::relay::{Relay, free_port};
+use crate::support::rtsp::RtspServer;
+use crate::support::stream::TestStream;
+use crate::{program, web};
 use clipcore::recorder::Recording;
-use program::{Clipcore, assert_nothing_pending, assert_nothing_twice, assert_replays, markers, ready};
-use program::{file, reasons, secs};
 use serde_json::Value;
-use support::programs::{require, run, skipped};
-use support::publisher::{Publisher, signal};
-use support::reading::{self, ClipReading};
-use support::relay::{Relay, free_port};
-use support::rtsp::RtspServer;
-use support::stream::TestStream;
 
 /// Publishers over RTMP round to milliseconds, a player to its time base.
 const ROUNDING: f64 = 0.0015;

@@ -1,7 +1,7 @@
 //! The table.
 
-use crate::files::SECRET;
-use crate::{Row, Seen, row};
+use super::files::SECRET;
+use super::{Row, Seen, row};
 
 const NOT_MEDIA: &[&str] =
     &["error: the input is not media that ffmpeg understands", "ffmpeg said: ", "hint: name a recording"];

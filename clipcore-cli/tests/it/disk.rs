@@ -1,11 +1,5 @@
 //! A full disk: the run goes on and says what is lost, no broken file is visible, and all is well again when there is
 //! room.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
-
-#[path = "../../clipcore/tests/support/mod.rs"]
-mod support;
-
-mod program;
 
 use std::fs;
 use std::path::Path;
@@ -13,14 +7,17 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::program;
+use crate::program::{
+    Clipcore, assert_clips_decode, assert_nothing_pending, assert_nothing_twice, assert_replays,
+};
+use crate::program::{clips, file, markers, ready, reasons, secs};
+use crate::support::programs::{require, skipped};
+use crate::support::publisher::Publisher;
+use crate::support::reading;
+use crate::support::relay::Relay;
+use crate::support::stream::TestStream;
 use clipcore::recorder::Recording;
-use program::{Clipcore, assert_clips_decode, assert_nothing_pending, assert_nothing_twice, assert_replays};
-use program::{clips, file, markers, ready, reasons, secs};
-use support::programs::{require, skipped};
-use support::publisher::Publisher;
-use support::reading;
-use support::relay::Relay;
-use support::stream::TestStream;
 
 /// A file system of some mebibytes.
 struct SmallDisk(tempfile::TempDir);
