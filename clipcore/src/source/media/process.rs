@@ -108,12 +108,11 @@ impl Process {
     /// Waits for the end and says what it means: `Ok` for an orderly one.
     pub(super) fn end(mut self, input: &Input) -> Result<()> {
         let status = self.running.child.wait()?;
-        // The last lines may still be on their way through the pipe.
-        std::thread::sleep(Duration::from_millis(20));
-        if status.success() && !self.running.messages.contain("Output file is empty") {
+        let said = self.running.last_words();
+        if status.success() && !said.contains("Output file is empty") {
             return Ok(());
         }
-        let said = input.scrub(&self.running.messages.lines().join(" / "));
+        let said = input.scrub(&said);
         let (kind, message, hint) = explain(&said);
         let mut error =
             Error::new(kind, message).with_context("ffmpeg said", crate::ids::shorten_to(&said, 400));
