@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -36,15 +35,9 @@ fn instants() -> impl Iterator<Item = f64> {
     })
 }
 
-/// A stream of `secs`, made once for each length.
 fn stream(secs: u32) -> (TestStream, PathBuf) {
-    static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let dir = DIR.get_or_init(|| tempfile::tempdir().unwrap());
     let made = TestStream { size: (320, 180), pictures: secs * 30, ..TestStream::default() };
-    let path = dir.path().join(format!("{secs}.mp4"));
-    if !path.exists() {
-        made.write(&path);
-    }
+    let path = made.kept("mp4");
     (made, path)
 }
 

@@ -76,8 +76,7 @@ fn a_full_disk_ends_nothing() {
     let Some(relay) = Relay::start(test) else { return };
     let dir = tempfile::tempdir().unwrap();
     let made = TestStream { size: (320, 180), pictures: 80 * 30, ..TestStream::default() };
-    let source = dir.path().join("source.mp4");
-    made.write(&source);
+    let source = made.kept("mp4");
     let (out, chat) = (disk.path().join("out"), markers(dir.path(), &[16.0, 28.0, 64.0]));
     let _publisher = Publisher::start(&source, &relay.url("show"));
     let set = [("CLIPCORE__RECORDER__MIN_FREE_BYTES", CLIP_FLOOR), ("CLIPCORE__MEDIA__GIVE_UP", "4")];
@@ -130,8 +129,7 @@ fn a_disk_without_any_room_is_said_and_survived() {
     let Some(relay) = Relay::start(test) else { return };
     let dir = tempfile::tempdir().unwrap();
     let made = TestStream { size: (320, 180), pictures: 50 * 30, ..TestStream::default() };
-    let source = dir.path().join("source.mp4");
-    made.write(&source);
+    let source = made.kept("mp4");
     // The first moment is open while the disk is full, so that nothing that it needs may be deleted.
     let (out, chat) = (disk.path().join("out"), markers(dir.path(), &[6.0, 40.0]));
     let _publisher = Publisher::start(&source, &relay.url("show"));

@@ -23,15 +23,13 @@ use serde_json::Value;
 /// Publishers over RTMP round to milliseconds, a player to its time base.
 const ROUNDING: f64 = 0.0015;
 
-/// 44 s with B-pictures, made once.
+/// 44 s with B-pictures.
 fn stream() -> (&'static TestStream, &'static Path) {
-    static MADE: OnceLock<(TestStream, PathBuf, tempfile::TempDir)> = OnceLock::new();
-    let (made, path, _) = MADE.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
+    static MADE: OnceLock<(TestStream, PathBuf)> = OnceLock::new();
+    let (made, path) = MADE.get_or_init(|| {
         let made = TestStream { size: (320, 180), pictures: 44 * 30, ..TestStream::default() };
-        let path = dir.path().join("source.mp4");
-        made.write(&path);
-        (made, path, dir)
+        let path = made.kept("mp4");
+        (made, path)
     });
     (made, path)
 }

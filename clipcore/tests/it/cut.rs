@@ -30,8 +30,7 @@ struct Recorded {
 impl Recorded {
     async fn new(made: TestStream, container: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let input = dir.path().join(format!("input.{container}"));
-        made.write(&input);
+        let input = made.kept(container);
         record(&input, recorder(&dir.path().join("rec"))).await.unwrap();
         // What another process would find on disk, not what this one remembers.
         let recording = Recording::open(dir.path().join("rec")).unwrap();
