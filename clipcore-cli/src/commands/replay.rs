@@ -87,7 +87,12 @@ pub fn run(args: &ReplayArgs, global: &Global) -> anyhow::Result<Exit> {
         if file.error.is_none() || file.report.lines > 0 {
             told(&file.path, &file.report, global.quiet);
         }
-        failed = failed.or(file.error);
+        let read = &file.report;
+        let nothing = read.bad > 0 && read.events + read.signals + read.skipped + read.withheld == 0;
+        let nothing = nothing.then(|| {
+            Error::invalid("none of its lines is an event").with_context("path", file.path.display())
+        });
+        failed = failed.or(file.error).or(nothing);
     }
     failed.map_or(Ok(Exit::Done), |error| Err(error.into()))
 }

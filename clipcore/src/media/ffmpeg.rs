@@ -57,8 +57,14 @@ impl Ffmpeg {
         if !out.status.success() {
             let said = String::from_utf8_lossy(&out.stderr);
             let tail: Vec<&str> = said.lines().rev().take(3).collect();
-            return Err(Error::new(ErrorKind::Media, "ffmpeg failed")
-                .with_context("said", tail.into_iter().rev().collect::<Vec<_>>().join(" / ")));
+            let mut error = Error::new(ErrorKind::Media, "ffmpeg failed")
+                .with_context("program", self.path.display())
+                .with_context("status", out.status)
+                .with_hint("run it by hand; CLIPCORE_FFMPEG names another one");
+            if !tail.is_empty() {
+                error = error.with_context("said", tail.into_iter().rev().collect::<Vec<_>>().join(" / "));
+            }
+            return Err(error);
         }
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }

@@ -198,6 +198,11 @@ fn events() -> Vec<Row> {
             .exits(3)
             .says(&["path: no/chat.jsonl"])
             .then(both),
+        row("replay of what is no event at all", "replay ok.mp4").exits(3).says(&[
+            "ok.mp4, line 1: this is not an event",
+            "error: none of its lines is an event",
+            "path: ok.mp4",
+        ]),
         row("folder without a log", "replay nothing").exits(3).says(&[
             "error: there is no log in this folder",
             "path: nothing",

@@ -163,7 +163,8 @@ impl Ingest {
                     .with_context("input", self.input.display_name())
                     .with_context("last", why));
             }
-            self.notice(format!("connection lost ({why}); trying again in {:.1} s", backoff.as_secs_f64()));
+            let what = if ever { "connection lost" } else { "no connection" };
+            self.notice(format!("{what} ({why}); trying again in {:.1} s", backoff.as_secs_f64()));
             self.wait(jitter(backoff, now));
             backoff = (backoff * 2).min(BACKOFF.1);
         }
