@@ -40,13 +40,13 @@ impl Outcome {
         if !quiet {
             let ready = self.clips.iter().filter(|c| c.state == clipcore::cutter::ClipState::Ready);
             let ready: std::collections::HashSet<_> = ready.map(|c| &c.id).collect();
-            if !ready.is_empty() {
+            if !self.clips.is_empty() {
                 output::note(&demo::table(&self.moments, &self.clips).to_string());
             }
             for stream in &self.summary.streams {
                 let s = &stream.stats;
                 output::note(&format!(
-                    "{}: {} s, {} events, {} signals, {} too late, {} bad; {} clips in {}",
+                    "{}: {} s, {} events, {} signals, {} too late, {} bad; {} clips{} in {}",
                     stream.stream,
                     s.clock.map_or(0.0, Timestamp::as_secs_f64).round(),
                     s.events,
@@ -54,6 +54,7 @@ impl Outcome {
                     s.late,
                     s.bad,
                     ready.len(),
+                    if s.clips_failed > 0 { format!(", {} failed,", s.clips_failed) } else { String::new() },
                     self.out.join("clips").display(),
                 ));
                 if stream.was_ended {
