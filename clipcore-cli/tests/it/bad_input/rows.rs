@@ -84,6 +84,10 @@ fn media_that_works() -> Vec<Row> {
             .then(whole),
         run("AVI of JPEG and PCM", "mjpeg.avi").says(&["it is recorded as AAC"]).then(whole),
         run("timestamps that go back", "backwards.ts")
+            .says(&["timestamps go back at 7.", "joined from parts"])
+            .then(|seen| seen.records(11.9..12.2)),
+        row("timestamps that go back on a pipe", "run - --out OUT")
+            .stdin("backwards.ts")
             .says(&["timestamps go back at 7.", "run the parts one by one"])
             .then(|seen| seen.records(5.9..6.5)),
         run("timestamps that wrap", "wrap.ts").then(whole),

@@ -12,6 +12,7 @@ mod ingest;
 mod input;
 mod process;
 mod queue;
+mod rejoin;
 mod standard_input;
 mod tap;
 mod timeline;

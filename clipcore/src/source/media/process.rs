@@ -19,6 +19,8 @@ pub(super) struct Remedy {
     pub(super) audio: bool,
     /// The sound is no AAC, so nothing can be done about ADTS headers.
     pub(super) not_aac: bool,
+    /// Timestamps go back in the middle, and are to be continued.
+    pub(super) joined: bool,
 }
 
 /// Blocks of 64 KiB that may wait between the pipe and the demultiplexer.
@@ -49,7 +51,10 @@ impl Process {
         if stdin.is_some() {
             command.stdin(Stdio::piped());
         }
-        command.arg("-copyts").args(input.args(stall));
+        if !remedy.joined {
+            command.arg("-copyts");
+        }
+        command.args(input.args(stall));
         // A capital V leaves cover pictures out; everything is optional, so that sound or pictures alone work.
         command.args(["-map", "0:V:0?", "-map", "0:a:0?", "-dn", "-sn", "-c", "copy"]);
         if remedy.video {
@@ -149,7 +154,7 @@ impl Process {
             ]
             .iter()
             .any(|name| codec.starts_with(name));
-        Some((Remedy { video: !audio, audio, not_aac: false }, codec))
+        Some((Remedy { video: !audio, audio, ..Remedy::default() }, codec))
     }
 
     pub(super) fn stop(mut self) {
