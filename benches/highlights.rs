@@ -10,20 +10,22 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clipcore::StreamId;
 use clipcore::detector::ChatBurst;
+use clipcore::engine::Engine;
 use clipcore::eval::{
     AlarmRule, Baseline, Counts, Detection, Durations, EvalConfig, Label, Observed, Report, comparison_table,
     cross_validated, detections, evaluate, folds, read_labels,
 };
-use clipcore::event::{AnyEvent, Kinds};
+use clipcore::event::Kinds;
 use clipcore::fusion::{Calibration, Role, Weights};
+use clipcore::replay::Replay;
 use clipcore::simulate::SignalsConfig;
-use clipcore::tune::{Example, TuneOptions, cross_validate};
+use clipcore::tune::{Collector, Example, TuneOptions, cross_validate};
+use clipcore::{Consent, StreamId};
 
 const SEED: u64 = 1;
 const FOLDS: usize = 5;
@@ -150,18 +152,27 @@ impl Corpus {
         files.retain(|f| f.extension().is_some_and(|e| e == "gz"));
         files.sort();
         let kinds = Kinds::builtin();
-        let (mut observed, mut examples) = (Observed::default(), Vec::new());
+        let collector = Collector::default();
+        let fusion = collector.factory();
+        let mut observed = Observed::default();
         for file in &files {
             observed.read(&mut open(file), &kinds).unwrap();
-            let parse = |line: std::io::Result<String>| {
-                kinds.parse(line.unwrap().as_bytes()).unwrap().resolve(&mut |_| None).unwrap()
+            let engine = |stream: &StreamId| {
+                Engine::new(stream.clone(), fusion(stream)).with_detector(Box::new(ChatBurst::default()))
             };
-            let events: Vec<AnyEvent> = open(file).lines().map(parse).collect();
-            let stream = events[0].stream().clone();
-            let mine = labels.iter().filter(|l| l.stream == stream).cloned().collect();
-            examples.push(Example::observe(stream, &events, mine, vec![Box::new(ChatBurst::default())]));
+            let mut replay = Replay::new(Box::new(engine)).with_consent(Consent::NONE);
+            replay.read(&mut open(file), &mut |_| {}).unwrap();
+            let report = replay.finish(&mut |_| {}).unwrap();
+            assert_eq!(report.bad, 0, "{:?}", report.bad_lines);
         }
-        Some(Self { examples, labels, counts: observed.counts, durations: observed.durations.build() })
+        let durations = observed.durations.build();
+        let examples = collector.take().into_iter().map(|(stream, signals)| {
+            let labels = labels.iter().filter(|l| l.stream == stream).cloned().collect();
+            let hours = durations[&stream].as_secs_f64() / 3600.0;
+            Example { stream, signals, labels, hours }
+        });
+        let examples = examples.collect();
+        Some(Self { examples, labels, counts: observed.counts, durations })
     }
 
     /// What is found on streams that the weights were not fitted to.
