@@ -18,7 +18,6 @@ mod k_weighting;
 mod level;
 mod loudness;
 mod marker;
-mod model;
 mod normalizer;
 mod signal;
 mod state;
@@ -37,13 +36,13 @@ pub use erased::{AnyDetector, DynDetector};
 pub use game_event::{GameEventConfig, GameEventDetector};
 pub use loudness::{Loudness, LoudnessConfig};
 pub use marker::MarkerDetector;
-pub use model::{Model, ModelRegistry, Request, Response, Tensor};
 pub use normalizer::{Normalizer, NormalizerConfig, NormalizerState};
 use serde_json::Value;
 pub use signal::{Signal, round_score};
 
 use crate::consent::Consent;
 use crate::event::{FromEvents, Stamped};
+use crate::model::{Request, Response, Tensors};
 use crate::{CameraId, Result, StreamId, Timestamp};
 
 /// What a detector says about itself.
@@ -171,8 +170,8 @@ impl Output {
 
     /// Asks a model; the answer comes to [`Detector::resolve`] with the same `tag`, before time is
     /// advanced past `at`.
-    pub fn request(&mut self, model: &str, tag: u64, at: Timestamp, input: Tensor) {
-        self.requests.push(Request { model: model.into(), tag, at, input });
+    pub fn request(&mut self, model: &str, tag: u64, at: Timestamp, input: impl Into<Tensors>) {
+        self.requests.push(Request { model: model.into(), tag, at, input: input.into() });
     }
 
     /// Takes out the signals found so far.

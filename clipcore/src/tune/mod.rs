@@ -14,10 +14,11 @@ pub use tally::Tally;
 
 use std::sync::Arc;
 
-use crate::detector::{AnyDetector, DynDetector, ModelRegistry, Signal};
+use crate::detector::{AnyDetector, DynDetector, Signal};
 use crate::eval::Label;
 use crate::event::AnyEvent;
 use crate::fusion::{EvidenceFusion, Fusion, FusionSetup, Moment, Weights};
+use crate::model::ModelRegistry;
 use crate::{Result, StreamId};
 
 /// A stream that weights are fitted to or judged on.
