@@ -10,6 +10,10 @@
 
 mod batched;
 #[cfg(feature = "onnx")]
+pub mod card;
+#[cfg(feature = "onnx")]
+pub mod front_end;
+#[cfg(feature = "onnx")]
 mod onnx;
 mod registry;
 mod tensors;
