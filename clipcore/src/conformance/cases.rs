@@ -154,17 +154,17 @@ pub fn audio(seed: u64) -> Vec<AnyEvent> {
     out
 }
 
-/// Sound as taggers take it: 80 s in windows of uneven length, with loud passages, a hole, overlapping windows, silence and
+/// Sound as taggers take it: 50 s in windows of uneven length, with loud passages, a hole, overlapping windows, silence and
 /// samples that are not numbers.
 pub fn audio_16k(seed: u64) -> Vec<AnyEvent> {
     let mut rng = Rng::new(seed);
     let (mut out, mut at) = (Vec::new(), 250_000i64);
-    while at < 80_000_000 {
+    while at < 50_000_000 {
         let second = at / 1_000_000;
-        let frames = if second == 55 { 40_000 } else { 200 + rng.below(4000) };
+        let frames = if second == 42 { 40_000 } else { 800 + rng.below(8000) };
         let gain = match second {
-            20..24 | 45..48 | 68..75 => 0.5,
-            30..33 => 0.0,
+            15..19 | 31..34 | 43..48 => 0.5,
+            24..27 => 0.0,
             _ => 0.03,
         };
         let mut samples: Vec<f32> = (0..frames).map(|_| gain * (rng.unit() as f32 * 2.0 - 1.0)).collect();
@@ -176,8 +176,8 @@ pub fn audio_16k(seed: u64) -> Vec<AnyEvent> {
         out.push(AnyEvent::local(Stamped::new(header, Audio16k { samples: samples.into() })));
         let length = frames as i64 * 1_000_000 / i64::from(Audio16k::RATE);
         at += match second {
-            60 => length + 700_000,
-            40 => length / 2,
+            28 => length + 700_000,
+            37 => length / 2,
             _ => length,
         };
     }
