@@ -33,7 +33,9 @@ fn backend(config: &ModelsConfig) -> Check {
     }
     let advice = match found.native {
         true => "",
-        false => "the native library is several times faster: pip install onnxruntime, or name it in CLIPCORE_ONNXRUNTIME",
+        false => {
+            "the native library is several times faster: pip install onnxruntime, or name it in CLIPCORE_ONNXRUNTIME"
+        }
     };
     let verdict = if found.native { Verdict::Ok } else { Verdict::Optional };
     Check::new("inference", verdict, text, advice)
@@ -53,7 +55,8 @@ fn models(config: &ModelsConfig) -> Check {
     match store.find(&config.audio) {
         Ok(model) if model.is_there() => Check::new("models", Verdict::Ok, found, ""),
         _ => {
-            let advice = format!("audio_tagger needs the model {:?}: see `clipcore models list`", config.audio);
+            let advice =
+                format!("audio_tagger needs the model {:?}: see `clipcore models list`", config.audio);
             Check::new("models", Verdict::Optional, found, advice)
         }
     }
