@@ -17,7 +17,7 @@ LABELS = list(YAMNET_CLASSES)
 #: Per block of the tagger: output channels, stride, and the pointwise layer of YAMNet it starts from.
 STEM = 16
 BLOCKS = [
-    (32, 1, 2), (64, 2, 4), (64, 1, 6), (112, 2, 8), (112, 1, 10), (176, 2, 12),
+    (48, 2, 4), (64, 1, 6), (112, 2, 8), (112, 1, 10), (176, 2, 12),
     (176, 1, 14), (176, 1, 18), (232, 2, 24), (232, 1, 26),
 ]
 STRIDES = [2] + [stride for _, stride, _ in BLOCKS]

@@ -90,21 +90,43 @@ def music(rng, notes) -> np.ndarray:
 class Scenes:
     """Draws scenes from the clips given."""
 
-    def __init__(self, clips: list[Clip], seed: int):
+    def __init__(self, clips: list[Clip], seed: int, synthesised: bool = True):
         self.rng = np.random.default_rng(seed)
         self.notes = instruments()
         self.pool: dict[str, list[list[np.ndarray]]] = {}
         for clip in clips:
             kind = "esc" if clip.kind.startswith("esc:") else clip.kind
             self.pool.setdefault(kind, []).append(active(clip.samples) if kind in LABELS else clip.samples)
+        self.made = self._made() if synthesised else {}
 
     def pick(self, kind: str) -> np.ndarray:
         group = self.pool[kind]
         return group[int(self.rng.integers(0, len(group)))]
 
+    def _made(self, count: int = 16) -> dict[str, list[np.ndarray]]:
+        """Synthesised applause and cheering crowds that YAMNet takes for such."""
+        yamnet, seconds = Yamnet(), 1.5 * LENGTH / RATE
+        voices = self.pool.get("scream") or [synth.scream(self.rng, 1.5) for _ in range(6)]
+        generators = {
+            "applause": (lambda: synth.applause(self.rng, seconds), 0.4),
+            "cheer": (lambda: synth.crowd(self.rng, voices, seconds), 0.12),
+        }
+        out: dict[str, list[np.ndarray]] = {}
+        for label, (generator, enough) in generators.items():
+            for _ in range(3 * count):
+                x = generator()
+                if yamnet.labels(patches(x * np.float32(0.4)))[:, LABELS.index(label)].max() >= enough:
+                    out.setdefault(label, []).append(x)
+                if len(out.get(label, [])) == count:
+                    break
+            print(f"{len(out.get(label, []))} synthesised clips of {label} pass")
+        return out
+
     def event(self, label: str) -> np.ndarray:
         """An event of the label; laughter, cheers and applause also as a group of varied copies."""
         rng, clip = self.rng, self.pick(label)
+        if label in self.made and rng.random() < 0.4:
+            clip = self.made[label][int(rng.integers(0, len(self.made[label])))]
         people = int(rng.integers(2, 8)) if label != "scream" and rng.random() < 0.35 else 1
         loop = people > 1 or rng.random() < 0.7
         pitch = 0.3 if label != "applause" else 0.15

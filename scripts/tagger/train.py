@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-import impressions
 import scenes
 from clips import CACHE
 from model import LABELS, STRIDES, cost, embed, to_onnx, yamnet_params
@@ -38,11 +37,11 @@ def bce(logit, target):
     return jnp.maximum(logit, 0) - logit * target + jnp.log1p(jnp.exp(-jnp.abs(logit)))
 
 
-def loss(params, x, target, labelled, teacher):
+def loss(params, x, target, teacher):
     e = embed(params, STRIDES, x)
     ours = bce(e @ params["dense"]["w"] + params["dense"]["b"], target) * LABEL_WEIGHTS
     theirs = bce(e @ params["classes"]["w"] + params["classes"]["b"], teacher).sum(1)
-    return (ours.mean(1) * labelled).mean() * 3.0 + theirs.mean() * 0.05
+    return ours.mean() * 3.0 + theirs.mean() * 0.05
 
 
 def masked(rng, x):
@@ -55,12 +54,11 @@ def masked(rng, x):
     return x
 
 
-def train(data, epochs: float, seed: int = SEED, rate: float = 1.5e-3):
-    """Parameters after `epochs` passes over `data`; the same seed and data give the same run."""
+def train(data, steps: int, seed: int = SEED, rate: float = 1.5e-3):
+    """Parameters after `steps` batches of `data`; the same seed and data give the same run."""
     teacher = yamnet_params()
     params, _ = start(teacher, data, seed)
     params = jax.tree.map(jnp.asarray, params)
-    steps = int(epochs * len(data["patches"]) / BATCH)
     schedule = optax.warmup_cosine_decay_schedule(rate / 10, rate, steps // 20 + 1, steps, rate / 100)
     optimiser = optax.chain(optax.clip_by_global_norm(2.0), optax.adamw(schedule, weight_decay=2e-4))
     state = optimiser.init(params)
@@ -79,34 +77,24 @@ def train(data, epochs: float, seed: int = SEED, rate: float = 1.5e-3):
         ids = order[at : at + BATCH]
         at += BATCH
         x = masked(rng, data["patches"][ids].astype(np.float32))
-        params, state, value = step(params, state, x, data["targets"][ids], data["labelled"][ids], data["teacher"][ids].astype(np.float32))
+        params, state, value = step(params, state, x, data["targets"][ids], data["teacher"][ids].astype(np.float32))
         running = float(value) if running is None else 0.98 * running + 0.02 * float(value)
         if i % 50 == 0 or i == steps - 1:
             print(f"step {i}/{steps} loss {running:.4f} {time.time() - began:.0f} s", flush=True)
     return jax.tree.map(np.asarray, params)
 
 
-def gather(parts):
-    """Scenes and impressions as one set; impressions carry no labels of ours, only YAMNet's scores."""
-    out = {k: np.concatenate([p[k] for p in parts]) for k in ("patches", "targets", "teacher")}
-    out["labelled"] = np.concatenate([np.asarray(p.get("labelled", np.ones(len(p["patches"]))), np.float32) for p in parts])
-    return out
-
-
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--fold", type=int, choices=(0, 1), help="the recordings to leave out")
     arguments.add_argument("--final", action="store_true")
-    arguments.add_argument("--scenes", type=int, default=2600, help="scenes of each fold")
-    arguments.add_argument("--epochs", type=float, default=8)
-    arguments.add_argument("--no-impressions", action="store_true")
+    arguments.add_argument("--scenes", type=int, default=1700, help="scenes of each fold")
+    arguments.add_argument("--steps", type=int, default=600)
     arguments.add_argument("--out")
     options = arguments.parse_args()
     folds = (0, 1) if options.final else (1 - options.fold,)
     parts = [scenes.fold(k, options.scenes) for k in folds]
-    if not options.no_impressions:
-        parts.append(impressions.load())
-    params = train(gather(parts), options.epochs)
+    params = train({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, options.steps)
     out = options.out or CACHE / ("final.onnx" if options.final else f"fold{options.fold}.onnx")
     to_onnx(params, out, "clipcore tagger: " + ", ".join(LABELS))
     np.savez(str(out).replace(".onnx", ".npz"), **{"/".join(str(getattr(k, "key", getattr(k, "idx", k))) for k in path): v for path, v in jax.tree_util.tree_leaves_with_path(params)})
