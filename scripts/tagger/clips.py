@@ -2,8 +2,8 @@
 
 `use` is "train" only where the licence (CC0, public domain, CC-BY, MIT, BSD) allows a derived model;
 NonCommercial, Sampling+ and unclear material is "test", and so is the evil laugh. `source` names the recording that a clip was
-cut from: a source and all its mixes are in one fold. Folds are two, because laughter, cheer and
-applause have two usable recordings each; the recordings that the example stream `gala` was composed
+cut from: a source and all its mixes are in one fold. Folds are two, because laughter and applause
+have two usable recordings each, cheers and screams one; the recordings that the example stream `gala` was composed
 of (laugh2, crowd_cheering, applause) share fold 0.
 """
 
@@ -28,7 +28,7 @@ FREE = re.compile(r"CC0|CC-0|Public Domain|Public domain|CC-BY(?!.NC)|CC-BY 4|At
 #: What the truth says of a recording, beyond its folder.
 POSITIVE = {
     "soundfx/laugh2": ("laughter", 0), "fluid/Laugh": ("laughter", 1),
-    "ibm_max/crowd_cheering": ("cheer", 0), "concert/concert-crowd": ("cheer", 1),
+    "ibm_max/crowd_cheering": ("cheer", 0),
     "ibm_max/applause": ("applause", 0), "fluid/Applause": ("applause", 1),
     "fluid/Scream": ("scream", 1),
 }
@@ -106,7 +106,7 @@ def _described():
         kind = "speech" if "LibriSpeech" in text else "effect" if re.search("bird|humpback|pibble", path.name) else "music"
         yield _make("librosa/" + path.name.split(".")[0], decode(path), "librosa:" + path.name, licence, text[:110], kind)
     yield _make("whisper/jfk", decode(AUDIO / "whisper/jfk.flac"), "jfk", "MIT", "J. F. Kennedy, inaugural address (public domain), from openai/whisper", "speech")
-    yield _make("concert/concert-crowd", decode(AUDIO / "concert/concert-crowd.mp3"), "concert", "CC0", "concert crowd", "cheer")
+    yield _make("concert/concert-crowd", decode(AUDIO / "concert/concert-crowd.mp3"), "concert", "CC0", "concert crowd", "effect")
 
 
 def _packages():
