@@ -70,7 +70,8 @@ pub type Heard = BTreeMap<String, Vec<(f64, f64)>>;
 /// Runs a system over a stream in blocks of 10 ms.
 pub fn signals(system: &System, stream: &Stream, every: bool) -> Vec<Signal> {
     let id = StreamId::new("mix").unwrap();
-    let mut detector = AnyDetector::new(system.detector(every), id.clone(), None, system.registry.clone());
+    let mut detector =
+        AnyDetector::new(system.detector(every), id.clone(), None, system.registries[stream.fold].clone());
     for (i, block) in stream.samples.chunks(160).enumerate() {
         let header = Header::new(id.clone(), Timestamp::from_millis(10 * i as i64), "mix", "");
         let samples = block.into();

@@ -2,7 +2,9 @@
 were not fitted to.
 
     pip install numpy scikit-learn onnxruntime==1.24.4
-    python scripts/models/calibrate.py CARD.toml MODEL.onnx MIXES        # MIXES: made by benches/compare/audio_mixes.py
+    python scripts/models/calibrate.py CARD.toml MIXES MODEL.onnx [MODEL1.onnx]    # MIXES: made by benches/compare/audio_mixes.py
+
+Two models: MODEL was trained without the recordings of fold 0, MODEL1 without those of fold 1.
 
 A patch every half second; it counts as an event's where at least half of it lies in the event, and as none's where it lies
 outside. Log-odds of the group's largest label go through a logistic regression (Platt 1999), instants of the two kinds weighted
@@ -33,7 +35,7 @@ def logits(scores, card):
     return {g["label"]: x[:, [place[label] for label in g["labels"]]].max(axis=1) for g in card["group"]}
 
 
-def observe(card, session, mixes):
+def observe(card, sessions, mixes):
     """Per stream: fold, instants, log-odds of each group; and the truth."""
     truth = defaultdict(list)
     for row in csv.DictReader(open(mixes / "truth.csv")):
@@ -42,11 +44,12 @@ def observe(card, session, mixes):
     for stream in sorted(truth):
         x = np.fromfile(mixes / f"{stream}.f32", "<f4")
         ends = np.arange(2 * HOP, len(x), HOP)
+        fold = int(stream.split("-")[1])
         scores = []
         for part in np.array_split(ends, max(1, len(ends) // 64)):
             patches = np.stack([yamnet(x[end - PATCH : end]) for end in part]).astype(np.float32)
-            scores.append(session.run([output], {name: patches})[0])
-        yield stream, int(stream.split("-")[1]), ends / RATE, logits(np.concatenate(scores), card), truth[stream]
+            scores.append(sessions[fold].run([output], {name: patches})[0])
+        yield stream, fold, ends / RATE, logits(np.concatenate(scores), card), truth[stream]
 
 
 def marks(times, truth, kind):
@@ -67,8 +70,9 @@ def fit(x, y):
 
 def main():
     card = tomllib.load(open(sys.argv[1], "rb"))
-    session = ort.InferenceSession(sys.argv[2], providers=["CPUExecutionProvider"])
-    seen = list(observe(card, session, Path(sys.argv[3])))
+    models = [sys.argv[3], sys.argv[-1]]
+    sessions = [ort.InferenceSession(model, providers=["CPUExecutionProvider"]) for model in models]
+    seen = list(observe(card, sessions, Path(sys.argv[2])))
     for group in (g["label"] for g in card["group"]):
         parts = {0: ([], []), 1: ([], [])}
         for _, fold, times, x, truth in seen:
