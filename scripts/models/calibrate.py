@@ -4,7 +4,7 @@ were not fitted to.
     pip install numpy scikit-learn onnxruntime==1.24.4
     python scripts/models/calibrate.py CARD.toml MIXES MODEL.onnx [MODEL1.onnx]    # MIXES: made by benches/compare/audio_mixes.py
 
-Two models: MODEL was trained without the recordings of fold 0, MODEL1 without those of fold 1.
+Two models: MODEL was trained without the recordings of fold 0, MODEL1 without those of fold 1; "-" leaves a fold out.
 
 A patch every half second; it counts as an event's where at least half of it lies in the event, and as none's where it lies
 outside. Log-odds of the group's largest label go through a logistic regression (Platt 1999), instants of the two kinds weighted
@@ -45,6 +45,8 @@ def observe(card, sessions, mixes):
         x = np.fromfile(mixes / f"{stream}.f32", "<f4")
         ends = np.arange(2 * HOP, len(x), HOP)
         fold = int(stream.split("-")[1])
+        if not sessions[fold]:
+            continue
         scores = []
         for part in np.array_split(ends, max(1, len(ends) // 64)):
             patches = np.stack([yamnet(x[end - PATCH : end]) for end in part]).astype(np.float32)
@@ -71,7 +73,7 @@ def fit(x, y):
 def main():
     card = tomllib.load(open(sys.argv[1], "rb"))
     models = [sys.argv[3], sys.argv[-1]]
-    sessions = [ort.InferenceSession(model, providers=["CPUExecutionProvider"]) for model in models]
+    sessions = [m != "-" and ort.InferenceSession(m, providers=["CPUExecutionProvider"]) for m in models]
     seen = list(observe(card, sessions, Path(sys.argv[2])))
     for group in (g["label"] for g in card["group"]):
         parts = {0: ([], []), 1: ([], [])}
@@ -79,16 +81,17 @@ def main():
             y = marks(times, truth, group)
             parts[fold][0].append(x[group][y >= 0])
             parts[fold][1].append(y[y >= 0])
+        parts = {fold: part for fold, part in parts.items() if part[0]}
         data = {fold: (np.concatenate(x), np.concatenate(y)) for fold, (x, y) in parts.items()}
         held_out = []
-        for fold in (0, 1):
+        for fold in (0, 1) if all(sessions) else ():
             (x, y), (tx, ty) = data[1 - fold], data[fold]
             if y.sum() < 20 or ty.sum() < 20:
                 continue
             scale, offset = fit(x, y)
             p = 1 / (1 + np.exp(-(scale * tx + offset)))
             held_out.append(f"fold {fold}: AUC {roc_auc_score(ty, tx):.3f}, log loss {log_loss(ty, p):.3f} (of the prior alone {log_loss(ty, np.full(len(ty), ty.mean())):.3f})")
-        x, y = (np.concatenate([data[f][i] for f in (0, 1)]) for i in (0, 1))
+        x, y = (np.concatenate([part[i] for part in data.values()]) for i in (0, 1))
         if y.sum() < 20:
             print(f"{group}: {int(y.sum())} instants: not fitted")
             continue
