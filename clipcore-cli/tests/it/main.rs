@@ -13,5 +13,6 @@ mod crash;
 mod demo;
 mod disk;
 mod live;
+mod models;
 mod simulate;
 mod tune;

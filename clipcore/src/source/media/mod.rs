@@ -32,8 +32,9 @@ use tap::Tap;
 use super::{Source, SourceOutput};
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::consent::Consent;
-use crate::detector::{AnyDetector, DynDetector, ModelRegistry};
+use crate::detector::{AnyDetector, DynDetector};
 use crate::media::ffmpeg::Ffmpeg;
+use crate::model::ModelRegistry;
 use crate::recorder::Recorder;
 use crate::{CameraId, Error, ErrorKind, Result};
 

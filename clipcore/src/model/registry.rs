@@ -2,26 +2,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::{Model, Tensors};
 use crate::{Error, ErrorKind, Result, Timestamp};
-
-/// A dense block of numbers, the currency of models.
-pub type Tensor = ndarray::ArrayD<f32>;
-
-/// The one seam for inference: ONNX, a remote server, a Python callable, speech-to-text.
-///
-/// # Contract
-/// `infer` may block and is called from worker threads, never from a reactor. It answers one output
-/// for each input, in order; batches may mix streams, so it keeps no state between calls.
-pub trait Model: Send + Sync {
-    /// The name that detectors ask for.
-    fn name(&self) -> &str;
-
-    /// Answers a batch.
-    ///
-    /// # Errors
-    /// Any; the detectors concerned go without an answer, and the stream goes on.
-    fn infer(&self, batch: &[Tensor]) -> Result<Vec<Tensor>>;
-}
 
 /// What a detector asks of a model.
 #[derive(Debug, Clone)]
@@ -33,7 +15,7 @@ pub struct Request {
     /// The instant asked about.
     pub at: Timestamp,
     /// The model's input.
-    pub input: Tensor,
+    pub input: Tensors,
 }
 
 /// What a model answered.
@@ -44,7 +26,7 @@ pub struct Response {
     /// The instant asked about.
     pub at: Timestamp,
     /// The model's output.
-    pub output: Tensor,
+    pub output: Tensors,
 }
 
 /// The models that a pipeline can ask.
@@ -72,25 +54,30 @@ impl ModelRegistry {
     /// # Errors
     /// `NotFound` for a model that is not registered; whatever the model says; `Internal` where it
     /// answers a different number of outputs than it was asked.
-    pub fn infer(&self, requests: &[Request]) -> Result<Vec<Response>> {
+    pub fn infer(&self, requests: Vec<Request>) -> Result<Vec<Response>> {
         let mut answers = Vec::with_capacity(requests.len());
-        for group in requests.chunk_by(|a, b| a.model == b.model) {
-            let name = &group[0].model;
-            let model = self.models.get(name).ok_or_else(|| {
+        let mut requests = requests.into_iter().peekable();
+        while let Some(first) = requests.next() {
+            let name = first.model.clone();
+            let model = self.models.get(&name).ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("no model named {name:?} is registered"))
                     .with_hint("register it with PipelineBuilder::with_model")
             })?;
-            let inputs: Vec<Tensor> = group.iter().map(|r| r.input.clone()).collect();
+            let (mut marks, mut inputs) = (vec![(first.tag, first.at)], vec![first.input]);
+            while let Some(next) = requests.next_if(|next| next.model == name) {
+                marks.push((next.tag, next.at));
+                inputs.push(next.input);
+            }
             let outputs = model.infer(&inputs)?;
-            if outputs.len() != group.len() {
+            if outputs.len() != inputs.len() {
                 return Err(Error::new(
                     ErrorKind::Internal,
-                    format!("model {name:?} answered {} outputs to {} inputs", outputs.len(), group.len()),
+                    format!("model {name:?} answered {} outputs to {} inputs", outputs.len(), inputs.len()),
                 ));
             }
-            answers.extend(group.iter().zip(outputs).map(|(r, output)| Response {
-                tag: r.tag,
-                at: r.at,
+            answers.extend(marks.into_iter().zip(outputs).map(|((tag, at), output)| Response {
+                tag,
+                at,
                 output,
             }));
         }
