@@ -4,25 +4,52 @@
 use std::path::{Path, PathBuf};
 
 use clipcore::detector::{
-    AudioLevelDetector, ChatBurst, ChatKeyword, ChatLexicon, DynDetector, GameEventDetector, Loudness,
-    MarkerDetector,
+    AudioLevelDetector, AudioTagger, ChatBurst, ChatKeyword, ChatLexicon, DynDetector, GameEventDetector,
+    Loudness, MarkerDetector,
 };
 use clipcore::engine::Engine;
 use clipcore::fusion::FusionFactory;
+use clipcore::log::FileLogConfig;
+use clipcore::pipeline::PipelineConfig;
 use clipcore::{CameraId, Consent, Result, StreamId};
 
 use crate::config::Config;
+use crate::models::Models;
 
 /// The detectors that are shipped.
-pub const DETECTORS: [&str; 7] =
-    ["loudness", "audio_level", "chat_burst", "chat_keyword", "chat_lexicon", "game_event", "marker"];
+pub const DETECTORS: [&str; 8] = [
+    "loudness",
+    "audio_tagger",
+    "audio_level",
+    "chat_burst",
+    "chat_keyword",
+    "chat_lexicon",
+    "game_event",
+    "marker",
+];
+
+/// How the log of a run is laid out: where it is trimmed, in segments small enough, since a log drops whole ones.
+pub fn log_config(config: &PipelineConfig) -> FileLogConfig {
+    let usual = FileLogConfig::default();
+    let segment_bytes = match (config.log_retain.is_zero(), config.log_max_bytes) {
+        (true, 0) => usual.segment_bytes,
+        (false, 0) => 256 << 10,
+        (_, bytes) => (bytes / 8).clamp(64 << 10, usual.segment_bytes),
+    };
+    FileLogConfig { segment_bytes, ..usual }
+}
 
 /// Detectors of a camera's sound and pictures.
 ///
 /// # Errors
 /// `Config` where settings make no sense.
-pub fn media_detectors(config: &Config) -> Result<Vec<Box<dyn DynDetector>>> {
-    keep(config, vec![Box::new(Loudness::try_new(config.detectors.loudness.clone())?)])
+pub fn media_detectors(config: &Config, models: &Models) -> Result<Vec<Box<dyn DynDetector>>> {
+    let set = &config.detectors;
+    let mut all: Vec<Box<dyn DynDetector>> = vec![Box::new(Loudness::try_new(set.loudness.clone())?)];
+    if let Some(card) = &models.audio {
+        all.push(Box::new(AudioTagger::try_new(card, set.audio_tagger.clone())?));
+    }
+    keep(config, all)
 }
 
 /// Detectors of events.
@@ -57,9 +84,9 @@ fn keep(config: &Config, detectors: Vec<Box<dyn DynDetector>>) -> Result<Vec<Box
 ///
 /// # Errors
 /// `Config` where settings make no sense.
-pub fn withheld(config: &Config) -> Result<Vec<(String, Consent)>> {
+pub fn withheld(config: &Config, models: &Models) -> Result<Vec<(String, Consent)>> {
     let all = Config { consent: Consent::ALL, ..config.clone() };
-    let detectors = event_detectors(&all)?.into_iter().chain(media_detectors(&all)?);
+    let detectors = event_detectors(&all)?.into_iter().chain(media_detectors(&all, models)?);
     Ok(detectors
         .map(|d| d.info())
         .filter(|info| !config.consent.covers(info.needs))

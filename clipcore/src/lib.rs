@@ -27,6 +27,7 @@ mod ids;
 pub mod log;
 #[cfg(feature = "media")]
 pub mod media;
+pub mod model;
 #[cfg(feature = "runtime")]
 pub mod pipeline;
 pub mod privacy;

@@ -91,7 +91,12 @@ pub fn run(args: &ReplayArgs, global: &Global) -> anyhow::Result<Exit> {
         if file.error.is_none() || file.report.lines > 0 {
             told(&file.path, &file.report, global.quiet);
         }
-        failed = failed.or(file.error);
+        let read = &file.report;
+        let nothing = read.bad > 0 && read.events + read.signals + read.skipped + read.withheld == 0;
+        let nothing = nothing.then(|| {
+            Error::invalid("none of its lines is an event").with_context("path", file.path.display())
+        });
+        failed = failed.or(file.error).or(nothing);
     }
     failed.map_or(Ok(Exit::Done), |error| Err(error.into()))
 }
@@ -119,7 +124,15 @@ fn replay_folder(
     let dir = if log.is_dir() { log } else { folder.to_owned() };
     let mut replay = Replay::new(Box::new(engine)).with_consent(config.consent);
     let mut failed = None;
-    for record in FileLogReader::open(&dir, Kinds::builtin())? {
+    let reader = FileLogReader::open(&dir, Kinds::builtin())?;
+    if reader.is_trimmed() {
+        let folder = folder.display();
+        output::note(&format!(
+            "{folder}: the beginning of the log is gone, dropped by pipeline.log_retain or pipeline.log_max_bytes: moments \
+             before it are missing, and those near it may differ from those of the run"
+        ));
+    }
+    for record in reader {
         let (_, _, record) = record?;
         replay.record(record, &mut |found| failed = failed.take().or(print(out, found).err()))?;
         if failed.is_some() {

@@ -74,6 +74,9 @@ pub struct TuneArgs {
     /// How long the median clip may be, in seconds [default: 44.5]
     #[arg(long, value_name = "SECONDS", requires = "truth")]
     pub median_clip: Option<f64>,
+    /// How long all but a tenth of the clips may be, in seconds [default: 90]
+    #[arg(long, value_name = "SECONDS", requires = "truth")]
+    pub longest_clip: Option<f64>,
     /// How likely a moment must be approved for it to be worth finding
     #[arg(long, value_name = "CHANCE", default_value_t = 0.3, requires = "feedback")]
     pub worth: f64,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::cases::{Rng, stream};
-use crate::detector::{AnyDetector, DetectorInfo, DynDetector, ModelRegistry, Signal};
+use crate::detector::{AnyDetector, DetectorInfo, DynDetector, Signal};
 use crate::event::AnyEvent;
+use crate::model::ModelRegistry;
 use crate::{Error, ErrorKind, Result, Timestamp};
 
 /// How long after the last event time goes on.

@@ -15,4 +15,5 @@ pub mod cases;
 pub mod detector;
 pub mod fusion;
 pub mod log;
+pub mod onnx;
 pub mod sink;

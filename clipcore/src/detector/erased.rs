@@ -2,8 +2,9 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{Detector, DetectorInfo, ModelRegistry, Output, Signal};
+use super::{Detector, DetectorInfo, Output, Signal};
 use crate::event::{AnyEvent, FromEvents, Stamped};
+use crate::model::{ModelRegistry, Response};
 use crate::{CameraId, Result, StreamId, Timestamp};
 
 /// A [`Detector`] whose input type is known only at run time.
@@ -17,7 +18,7 @@ pub trait DynDetector: Send {
     /// See [`Detector::advance`].
     fn advance(&mut self, to: Timestamp, out: &mut Output);
     /// See [`Detector::resolve`].
-    fn resolve(&mut self, response: super::Response, out: &mut Output);
+    fn resolve(&mut self, response: Response, out: &mut Output);
     /// See [`Detector::reset`].
     fn reset(&mut self);
     /// See [`Detector::snapshot`].
@@ -51,7 +52,7 @@ impl<D: Detector> DynDetector for D {
         Detector::advance(self, to, out);
     }
 
-    fn resolve(&mut self, response: super::Response, out: &mut Output) {
+    fn resolve(&mut self, response: Response, out: &mut Output) {
         Detector::resolve(self, response, out);
     }
 
@@ -126,14 +127,15 @@ impl AnyDetector {
     fn answer(&mut self) {
         while !self.out.requests.is_empty() {
             let requests = self.out.take_requests();
-            match self.models.infer(&requests) {
+            let asked = requests.len() as u64;
+            match self.models.infer(requests) {
                 Ok(responses) => {
                     for response in responses {
                         self.inner.resolve(response, &mut self.out);
                     }
                 }
                 Err(error) => {
-                    self.failures += requests.len() as u64;
+                    self.failures += asked;
                     self.last_failure = Some(error);
                 }
             }

@@ -8,6 +8,8 @@
 //! that chunking, snapshot and restore, and reset do not change what it finds.
 
 mod audio_level;
+#[cfg(feature = "onnx")]
+mod audio_tagger;
 mod chat_burst;
 mod chat_keyword;
 mod chat_lexicon;
@@ -18,7 +20,6 @@ mod k_weighting;
 mod level;
 mod loudness;
 mod marker;
-mod model;
 mod normalizer;
 mod signal;
 mod state;
@@ -30,6 +31,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 pub use audio_level::AudioLevelDetector;
+#[cfg(feature = "onnx")]
+pub use audio_tagger::{AudioTagger, AudioTaggerConfig};
 pub use chat_burst::{ChatBurst, ChatBurstConfig, ChatInput};
 pub use chat_keyword::{ChatKeyword, ChatKeywordConfig};
 pub use chat_lexicon::{ChatLexicon, ChatLexiconConfig};
@@ -37,13 +40,13 @@ pub use erased::{AnyDetector, DynDetector};
 pub use game_event::{GameEventConfig, GameEventDetector};
 pub use loudness::{Loudness, LoudnessConfig};
 pub use marker::MarkerDetector;
-pub use model::{Model, ModelRegistry, Request, Response, Tensor};
 pub use normalizer::{Normalizer, NormalizerConfig, NormalizerState};
 use serde_json::Value;
 pub use signal::{Signal, round_score};
 
 use crate::consent::Consent;
 use crate::event::{FromEvents, Stamped};
+use crate::model::{Request, Response, Tensors};
 use crate::{CameraId, Result, StreamId, Timestamp};
 
 /// What a detector says about itself.
@@ -171,8 +174,8 @@ impl Output {
 
     /// Asks a model; the answer comes to [`Detector::resolve`] with the same `tag`, before time is
     /// advanced past `at`.
-    pub fn request(&mut self, model: &str, tag: u64, at: Timestamp, input: Tensor) {
-        self.requests.push(Request { model: model.into(), tag, at, input });
+    pub fn request(&mut self, model: &str, tag: u64, at: Timestamp, input: impl Into<Tensors>) {
+        self.requests.push(Request { model: model.into(), tag, at, input: input.into() });
     }
 
     /// Takes out the signals found so far.

@@ -1,7 +1,8 @@
 //! Short ways to feed a detector in tests.
 
-use super::{AnyDetector, DynDetector, ModelRegistry, Signal};
+use super::{AnyDetector, DynDetector, Signal};
 use crate::event::{AnyEvent, ChatMessage, Event, Header, Stamped};
+use crate::model::ModelRegistry;
 use crate::{StreamId, Timestamp};
 
 /// An event at so many seconds.

@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::consent::Consent;
-use crate::detector::{AnyDetector, DynDetector, ModelRegistry, Signal};
+use crate::detector::{AnyDetector, DynDetector, Signal};
 use crate::event::{AnyEvent, Clock, Event, Kinds, PlatformEvent};
 use crate::fusion::{Fusion, Moment};
+use crate::model::ModelRegistry;
 use crate::{CameraId, Error, Result, StreamId, Timestamp, WallTime};
 
 /// How an engine is set up.

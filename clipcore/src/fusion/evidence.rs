@@ -28,8 +28,9 @@ use crate::{Error, Result, StreamId, Timestamp};
 ///   (chat) that lifts L above `enter`, or fast evidence that stays above it, *opens* it; otherwise it is
 ///   *dropped*. Chat alone opens a moment; a marker does so at once.
 /// - An open moment *closes* when fresh evidence has stayed below `enter − hysteresis` for `quiet`, or after
-///   `max_length`. The next one opens no earlier than `refractory` after its peak, and only after evidence
-///   has fallen below the exit threshold, so that one long roar is one moment.
+///   `max_length`. For `refractory` after its peak chat is not heard, since it still speaks of it: the next moment opens then, and
+///   only after evidence has fallen below the exit threshold, so that one long roar is one moment. Fast evidence that
+///   began after the close is another happening and need not wait.
 /// - It starts at the earliest fast onset, or, with chat alone, at chat's peak less the chat delay. The delay
 ///   is learned from the stream's own moments that had both.
 /// - The evidence of a moment is each group's strongest signal at the peak, and the prior (`fusion`/`prior`, the
@@ -55,7 +56,8 @@ struct State {
     last_tick: Option<Timestamp>,
     idle: bool,
     active: Option<Active>,
-    blocked_until: Option<Timestamp>,
+    /// When the last moment closed, and until when late evidence may still speak of it.
+    closed: Option<(Timestamp, Timestamp)>,
     /// Evidence has been low since the last moment.
     armed: bool,
     budget: Budget,
@@ -72,7 +74,7 @@ impl EvidenceFusion {
             last_tick: None,
             idle: true,
             active: None,
-            blocked_until: None,
+            closed: None,
             armed: true,
             budget: Budget::default(),
             delay: ChatDelay::default(),
@@ -103,7 +105,11 @@ impl EvidenceFusion {
             memory.advance(now, group);
         }
         self.state.naming.advance(now, &self.setup.naming);
-        let weighed = Weighed::new(&self.setup, &self.state.memories, now);
+        let mut weighed = Weighed::new(&self.setup, &self.state.memories, now);
+        self.state.armed |= self.state.active.is_none() && weighed.fresh < self.setup.weights.decision.exit();
+        if self.refractory(now).is_some() {
+            weighed = weighed.without_late();
+        }
         match self.state.active.take() {
             None => self.begin(&weighed, now, out),
             Some(active) => self.follow(active, &weighed, now, out),
@@ -138,15 +144,22 @@ impl EvidenceFusion {
         }
     }
 
+    /// When the last moment closed, while its refractory time lasts.
+    fn refractory(&self, now: Timestamp) -> Option<Timestamp> {
+        self.state.closed.filter(|(_, until)| now < *until).map(|(closed, _)| closed)
+    }
+
     /// Without a moment: is there one now?
     fn begin(&mut self, weighed: &Weighed, now: Timestamp, out: &mut Vec<Moment>) {
         let decision = &self.setup.weights.decision;
         let wished = weighed.decisive > 0.0;
-        if !wished {
-            self.state.armed |= weighed.fresh < decision.exit();
-            if !self.state.armed || self.state.blocked_until.is_some_and(|until| now < until) {
-                return;
-            }
+        let allowed = match self.refractory(now) {
+            // What was heard or seen after the last moment is another happening; what chat says need not be.
+            Some(closed) => weighed.fast_onset.is_some_and(|onset| onset > closed),
+            None => self.state.armed,
+        };
+        if !wished && !allowed {
+            return;
         }
         let margin = self.state.budget.margin(self.setup.clips_per_hour, now);
         let opens = wished || (weighed.late > 0.0 && weighed.total >= decision.enter + margin);
@@ -204,7 +217,7 @@ impl EvidenceFusion {
     }
 
     fn close(&mut self, active: Active, now: Timestamp, out: &mut Vec<Moment>) {
-        self.state.blocked_until = Some(active.peak + self.setup.weights.decision.refractory);
+        self.state.closed = Some((now, active.peak + self.setup.weights.decision.refractory));
         self.state.armed = false;
         let lesson = active.lesson(&self.setup.weights.bounds);
         self.emit(active, MomentState::Closed, now, out);

@@ -6,8 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use serde_json::Value;
 
 use super::workers::describe;
-use crate::detector::{DetectorInfo, DynDetector, Output, Response};
+use crate::detector::{DetectorInfo, DynDetector, Output};
 use crate::event::AnyEvent;
+use crate::model::Response;
 use crate::{Result, Timestamp};
 
 /// A detector whose panics carry its name; the stream's worker catches them.

@@ -3,10 +3,11 @@
 use clipcore::conformance::{cases, detector, fusion};
 use clipcore::detector::{
     AnyDetector, AudioLevelDetector, ChatBurst, ChatKeyword, ChatLexicon, Detector, DetectorInfo,
-    DynDetector, GameEventDetector, Loudness, MarkerDetector, ModelRegistry, Output, Signal,
+    DynDetector, GameEventDetector, Loudness, MarkerDetector, Output, Signal,
 };
 use clipcore::event::{ChatMessage, Stamped};
 use clipcore::fusion::{EvidenceFusion, Fusion, FusionConfig, Moment};
+use clipcore::model::ModelRegistry;
 use clipcore::{Error, Result, Timestamp};
 use serde_json::{Value, json};
 

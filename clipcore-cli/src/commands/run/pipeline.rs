@@ -7,7 +7,7 @@ use clipcore::clock::SystemTimeSource;
 use clipcore::cutter::{Clip, MediaCutter};
 use clipcore::event::Kinds;
 use clipcore::fusion::Moment;
-use clipcore::log::{FileLog, FileLogConfig};
+use clipcore::log::FileLog;
 use clipcore::media::ffmpeg::Ffmpeg;
 use clipcore::pipeline::{Pipeline, StreamSpec, Summary};
 use clipcore::privacy::Pseudonymizer;
@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use super::StreamPlan;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::models::Models;
 use crate::output::{self, Progress};
 use crate::{assembly, demo};
 
@@ -40,13 +41,13 @@ impl Outcome {
         if !quiet {
             let ready = self.clips.iter().filter(|c| c.state == clipcore::cutter::ClipState::Ready);
             let ready: std::collections::HashSet<_> = ready.map(|c| &c.id).collect();
-            if !ready.is_empty() {
+            if !self.clips.is_empty() {
                 output::note(&demo::table(&self.moments, &self.clips).to_string());
             }
             for stream in &self.summary.streams {
                 let s = &stream.stats;
                 output::note(&format!(
-                    "{}: {} s, {} events, {} signals, {} too late, {} bad; {} clips in {}",
+                    "{}: {} s, {} events, {} signals, {} too late, {} bad; {} clips{} in {}",
                     stream.stream,
                     s.clock.map_or(0.0, Timestamp::as_secs_f64).round(),
                     s.events,
@@ -54,6 +55,7 @@ impl Outcome {
                     s.late,
                     s.bad,
                     ready.len(),
+                    if s.clips_failed > 0 { format!(", {} failed,", s.clips_failed) } else { String::new() },
                     self.out.join("clips").display(),
                 ));
                 if stream.was_ended {
@@ -121,12 +123,15 @@ async fn run_pipeline(
     std::fs::create_dir_all(out)
         .map_err(|e| Error::io(e, out).with_hint("--out names a folder that can be written"))?;
     let progress = Progress::start("starting", quiet);
+    let models = Models::open(&config.models, &config.detectors.off)?;
     if !quiet {
-        for (name, needs) in assembly::withheld(config)? {
+        models.notes.iter().for_each(|note| progress.line(note));
+        for (name, needs) in assembly::withheld(config, &models)? {
             progress.line(format!("{name} is off: it needs --consent {needs}"));
         }
     }
-    let log = FileLog::open(out.join("log"), FileLogConfig::default(), Kinds::builtin()).await?;
+    let log =
+        FileLog::open(out.join("log"), assembly::log_config(&config.pipeline), Kinds::builtin()).await?;
     let lines = JsonlSink::open(out).await?.with_retry(Default::default());
     let mut builder = Pipeline::builder()
         .with_log(Arc::new(log))
@@ -142,7 +147,7 @@ async fn run_pipeline(
         .with_sink(Arc::new(lines));
     let slots = Arc::new(Semaphore::new(config.clips.parallel));
     for plan in plans {
-        builder = builder.with_stream(stream(config, plan, chat, &slots, &progress)?);
+        builder = builder.with_stream(stream(config, &models, plan, chat, &slots, &progress)?);
     }
     let (told, shown) = (progress.clone(), progress.clone());
     let pipeline = builder
@@ -176,6 +181,7 @@ async fn run_pipeline(
 
 fn stream(
     config: &Config,
+    models: &Models,
     plan: &StreamPlan,
     chat: Option<&Path>,
     slots: &Arc<Semaphore>,
@@ -191,8 +197,9 @@ fn stream(
         let recording = recorder.recording().clone();
         let mut source = MediaSource::new(input, camera.clone(), recorder)
             .with_config(config.media.clone())?
-            .with_consent(config.consent);
-        for detector in assembly::media_detectors(config)? {
+            .with_consent(config.consent)
+            .with_models(models.registry.clone());
+        for detector in assembly::media_detectors(config, models)? {
             source = source.with_detector(detector)?;
         }
         let cutter =

@@ -41,6 +41,7 @@ pub(super) fn run(
     let options = TuneOptions {
         max_false_alarms_per_hour: args.max_false_alarms.unwrap_or(defaults.max_false_alarms_per_hour),
         median_clip: TuneArgs::seconds("--median-clip", args.median_clip, defaults.median_clip)?,
+        longest_clip: TuneArgs::seconds("--longest-clip", args.longest_clip, defaults.longest_clip)?,
     };
     let labels = read_labels(input::open(truth)?).with_context(|| truth.display().to_string())?;
     let observed = recorded::observe(&args.events)?;
@@ -161,7 +162,8 @@ fn only(mut observed: Observed, durations: &Durations) -> Observed {
 
 /// What the weights were fitted to and how, in few letters: the same input gives the same name.
 fn name(weights: &Weights, args: &TuneArgs) -> String {
-    let asked = format!("{:?} {:?} {}", args.max_false_alarms, args.median_clip, args.seed);
+    let asked =
+        format!("{:?} {:?} {:?} {}", args.max_false_alarms, args.median_clip, args.longest_clip, args.seed);
     let parts: Vec<&[u8]> =
         weights.fitted_to.iter().map(String::as_bytes).chain([asked.as_bytes()]).collect();
     format!("tuned-{}-{}", weights.fitted_to.len(), &stable_id(&parts)[..6])

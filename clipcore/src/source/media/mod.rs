@@ -6,11 +6,13 @@
 
 mod audio;
 mod connection;
+mod first_picture;
 mod frames;
 mod ingest;
 mod input;
 mod process;
 mod queue;
+mod rejoin;
 mod standard_input;
 mod tap;
 mod timeline;
@@ -30,8 +32,9 @@ use tap::Tap;
 use super::{Source, SourceOutput};
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::consent::Consent;
-use crate::detector::{AnyDetector, DynDetector, ModelRegistry};
+use crate::detector::{AnyDetector, DynDetector};
 use crate::media::ffmpeg::Ffmpeg;
+use crate::model::ModelRegistry;
 use crate::recorder::Recorder;
 use crate::{CameraId, Error, ErrorKind, Result};
 
