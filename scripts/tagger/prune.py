@@ -7,7 +7,6 @@ the narrow network are bridged by the same regression. No labels are used.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import qr, solve
 
