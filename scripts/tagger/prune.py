@@ -20,7 +20,7 @@ def _rows(rng, x, limit):
 
 def _pick(rng, activations, count):
     rows = _rows(rng, activations, 6000).astype(np.float64)
-    _, _, order = qr(rows, mode="economic", pivoting=True)
+    _, order = qr(rows, mode="r", pivoting=True)
     return np.sort(order[:count])
 
 
