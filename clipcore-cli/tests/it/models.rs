@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use clipcore::conformance::onnx::OnnxFile;
+use sha2::{Digest, Sha256};
 
 /// A model of its own, 600 KB, and its card.
 fn model() -> Vec<u8> {
@@ -22,7 +23,7 @@ fn model() -> Vec<u8> {
 fn card(url: &str, bytes: &[u8]) -> String {
     let mel = "rate = 16000\nwindow = 400\nhop = 160\nfft = 512\nspectrum = \"magnitude\"\nmel = \"htk\"\n\
                bands = 64\nlow = 125.0\nhigh = 7500.0\nlog = \"natural\"\noffset = 0.001";
-    let sum = sha256(bytes);
+    let sum = clipcore::hex(&Sha256::digest(bytes));
     format!(
         "format = 1\nname = \"mine\"\ntask = \"audio_tags\"\nfile = \"mine.onnx\"\nsha256 = \"{sum}\"\nbytes = {}\n\
          licence = \"CC0-1.0\"\nsource = \"this test\"\nurl = \"{url}\"\nlabels = [\"noise\"]\n\n\
@@ -30,14 +31,6 @@ fn card(url: &str, bytes: &[u8]) -> String {
          [[output]]\nname = \"scores\"\n\n[[group]]\nlabel = \"cheer\"\nlabels = [\"noise\"]\n",
         bytes.len()
     )
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("x");
-    std::fs::write(&path, bytes).unwrap();
-    let out = Command::new("sha256sum").arg(&path).output().unwrap();
-    String::from_utf8(out.stdout).unwrap()[..64].to_owned()
 }
 
 /// Serves `bytes` over HTTP with ranges; breaks the first `broken` answers off half-way. Gives the address and the ranges
