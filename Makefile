@@ -6,7 +6,7 @@ CARGO ?= cargo
 help: ## Lists these targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-setup: ## Installs what is missing: ffmpeg, nginx with RTMP, redis, chromium (Debian, Ubuntu)
+setup: ## Installs what is missing: ffmpeg, nginx with RTMP, an RTSP server, redis, chromium (Debian, Ubuntu)
 	@scripts/setup.sh
 
 demo: setup ## Makes a two-minute stream, finds its moments, cuts their clips

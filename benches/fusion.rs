@@ -2,22 +2,26 @@
 //!
 //!     cargo bench -p clipcore-benches --bench fusion [-- FILE.jsonl…]
 //!
-//! Without files, 20 simulated streams of an hour are used. `benches/compare/chat_burst.py` does the same in Python; give
-//! it the same files. Times are processor times, the best of five runs, so that a busy machine does not blur them.
+//! Without files, 20 simulated streams of an hour are used. `benches/compare/chat_burst.py` then does the same in Python on the
+//! same files, and says whether it finds the same moments. Times are processor times, the best of five runs, so that a busy
+//! machine does not blur them.
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures elapsed time")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use clipcore::detector::ChatBurst;
+use clipcore::detector::{
+    AudioLevelDetector, ChatBurst, ChatKeyword, ChatLexicon, DynDetector, GameEventDetector, MarkerDetector,
+};
 use clipcore::engine::Engine;
-use clipcore::event::{AnyEvent, Kinds};
+use clipcore::event::{AnyEvent, EventReader, Kinds};
 use clipcore::fusion::{FusionConfig, FusionFactory};
 use clipcore::replay::{Found, Replay};
 use clipcore::simulate::{ChatConfig, Scenario};
-use clipcore::{StreamId, Timestamp};
+use clipcore::{Consent, StreamId, Timestamp};
 
 const RUNS: usize = 5;
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,15 +35,37 @@ fn main() {
     }
     let files: Vec<&String> = args.iter().filter(|a| !a.starts_with("--")).collect();
     let fusion = FusionConfig::default().factory().unwrap();
-    // First, while the allocator holds nothing that it could reuse.
-    idle(&fusion);
+    // First, while the allocator holds nothing that it could reuse: each in a process of its own.
+    match args.iter().find_map(|a| a.strip_prefix("--idle=")) {
+        Some("burst") => return idle("burst detector alone", engine, &fusion),
+        Some(_) => return idle("six detectors of events", engine_of_six, &fusion),
+        None => {}
+    }
+    for what in ["burst", "six"] {
+        let this = std::env::current_exe().unwrap();
+        Command::new(this).args(["--bench", &format!("--idle={what}")]).status().unwrap();
+    }
     let texts: Vec<String> = if files.is_empty() {
         (0..20).map(simulated).collect()
     } else {
         files.iter().map(|f| std::fs::read_to_string(f).unwrap()).collect()
     };
     throughput(&texts, &fusion);
+    peer(&texts, &fusion);
     scaling(&fusion);
+}
+
+fn engine_of_six(stream: &StreamId, fusion: &FusionFactory) -> Engine {
+    let engine = Engine::new(stream.clone(), fusion(stream)).with_consent(Consent::ALL);
+    let detectors: [Box<dyn DynDetector>; 6] = [
+        Box::new(ChatBurst::default()),
+        Box::new(ChatKeyword::default()),
+        Box::new(ChatLexicon::default()),
+        Box::new(MarkerDetector::default()),
+        Box::new(GameEventDetector::default()),
+        Box::new(AudioLevelDetector::default()),
+    ];
+    detectors.into_iter().fold(engine, |engine, detector| engine.with_detector(detector).unwrap())
 }
 
 /// An hour of chat at five messages a second, as lines.
@@ -54,8 +80,8 @@ fn engine(stream: &StreamId, fusion: &FusionFactory) -> Engine {
 }
 
 fn events(text: &str) -> impl Iterator<Item = AnyEvent> {
-    let kinds = Kinds::builtin();
-    text.lines().map(move |l| kinds.parse_event(l.as_bytes(), None, &mut |_, _| None).unwrap())
+    let mut reader = EventReader::new(Kinds::builtin());
+    text.lines().map(move |l| reader.read(l.as_bytes(), &mut |_, _| None).unwrap().unwrap())
 }
 
 /// Feeds events that are sorted by time; gives the number of transitions.
@@ -138,6 +164,33 @@ fn throughput(texts: &[String], fusion: &FusionFactory) {
     row("JSON parsing + sorting + detector + fusion", count, time, moments);
 }
 
+/// The same algorithm in Python on the same lines, and whether its moments open at the same instants.
+fn peer(texts: &[String], fusion: &FusionFactory) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut found, mut paths) = (String::new(), Vec::new());
+    for (i, text) in texts.iter().enumerate() {
+        let mut replay = Replay::new(Box::new(|s| Ok(engine(s, fusion))));
+        let mut tell = |f: Found| {
+            if let Found::Moment(moment) = f {
+                found += &(serde_json::to_string(&moment).unwrap() + "\n");
+            }
+        };
+        replay.read(&mut text.as_bytes(), &mut tell).unwrap();
+        replay.finish(&mut tell).unwrap();
+        paths.push(folder.path().join(format!("{i}.jsonl")));
+        std::fs::write(&paths[i], text).unwrap();
+    }
+    let moments = folder.path().join("moments");
+    std::fs::write(&moments, found).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/compare/chat_burst.py");
+    println!("\nthe same in Python");
+    match Command::new("python3").arg(script).arg("--check").arg(&moments).args(&paths).status() {
+        Ok(status) if status.success() => {}
+        Ok(status) => println!("the Python script failed: {status}"),
+        Err(error) => println!("skipped: python3 cannot be run: {error}"),
+    }
+}
+
 /// The same number of events on more and more streams, each at 5 messages a second, taken in order of time.
 fn scaling(fusion: &FusionFactory) {
     println!(
@@ -193,14 +246,14 @@ fn best_of<S, T>(mut set_up: impl FnMut() -> S, mut work: impl FnMut(S) -> T) ->
 }
 
 /// Resident memory of engines that have seen ten minutes of chat and fell silent.
-fn idle(fusion: &FusionFactory) {
+fn idle(what: &str, make: fn(&StreamId, &FusionFactory) -> Engine, fusion: &FusionFactory) {
     let Some(before) = resident() else {
         println!("bytes per idle stream: skipped, /proc/self/statm is not there");
         return;
     };
     let count = 2_000;
     let mut fresh: Vec<Engine> =
-        (0..count).map(|i| engine(&StreamId::new(format!("idle{i}")).unwrap(), fusion)).collect();
+        (0..count).map(|i| make(&StreamId::new(format!("idle{i}")).unwrap(), fusion)).collect();
     let after_making = resident().unwrap_or(before);
     let mut events = Scenario { length: 600.0, ..Scenario::default() }.run().unwrap().events;
     events.sort_by_key(AnyEvent::at);
@@ -216,7 +269,7 @@ fn idle(fusion: &FusionFactory) {
     let after_chat = resident().unwrap_or(before);
     let each = |now: usize| now.saturating_sub(before) / count;
     println!(
-        "\nbytes per idle stream: {} made, {} after ten minutes of chat",
+        "bytes per idle stream, {what}: {} made, {} after ten minutes of chat",
         each(after_making),
         each(after_chat)
     );

@@ -29,6 +29,10 @@ rtmp_module() {
         any_file /usr/lib/nginx/modules/ngx_rtmp_module.so /usr/lib64/nginx/modules/ngx_rtmp_module.so
 }
 python_headers() { any_file /usr/include/python3*/Python.h /usr/local/include/python3*/Python.h; }
+rtsp_server() {
+    any_file /usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib && any_file /usr/lib/*/gstreamer-1.0/libgstrtp.so &&
+        any_file /usr/lib/python3/dist-packages/gi/__init__.py
+}
 browser() { has chromium || has chromium-browser || has google-chrome; }
 
 want build-essential has cc
@@ -38,6 +42,9 @@ want libnginx-mod-rtmp rtmp_module
 want redis-server has redis-server
 want chromium browser
 want python3-dev python_headers
+for package in python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good; do
+    want "$package" rtsp_server
+done
 
 if [ ${#packages[@]} -eq 0 ]; then
     exit 0

@@ -24,6 +24,10 @@ step() { # step NAME COMMAND...
 }
 skip() { printf 'SKIPPED: %s: %s\n' "$1" "$2" | tee -a "$CLIPCORE_SKIPS"; }
 
+# Tests of live streams mostly wait for the stream: more of them at a time than there are cores.
+cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((cores < 4 ? 3 * cores : cores + 6))}
+
 tests() { "${cargo[@]}" test --workspace --no-fail-fast 2>&1 | tee "$work/tests.log"; }
 
 features() { # each feature alone, and none

@@ -27,10 +27,10 @@ class Normalizer:
     """clipcore::detector::Normalizer with its defaults, at one sample a second."""
 
     __slots__ = ("af", "as_", "n", "fast", "slow", "var", "beyond", "upward", "edge", "var_before")
-    young, winsor, floor2, step_after = 30.0, 3.0, 0.25, 90
+    young, winsor, floor2, step_after = 60.0, 3.0, 0.25, 90
 
     def __init__(self):
-        self.af, self.as_ = 1 - math.exp(-1 / 10), 1 - math.exp(-1 / 180)
+        self.af, self.as_ = 1 - math.exp(-1 / 10), 1 - math.exp(-1 / 240)
         self.n = self.fast = self.slow = self.var = self.edge = self.var_before = 0.0
         self.beyond, self.upward = 0, False
 
@@ -44,8 +44,8 @@ class Normalizer:
             return 0.0
         self.fast += self.af * (x - self.fast)
         settled = self.n * self.af >= 1.0
-        cap = self.slow + self.winsor * sigma if settled else math.inf
-        d = min(x, cap) - self.slow
+        reach = self.winsor * sigma if settled else math.inf
+        d = max(-reach, min(reach, x - self.slow))
         alpha = max(self.as_, 1.0 / (self.n + 1.0))
         self.slow += alpha * d
         self.var += alpha * (d * d - self.var)
@@ -172,8 +172,8 @@ class Fusion:
             self.run(tick)
 
     def finish(self):
-        while self.pending:
-            first = self.pending[0][0]
+        while self.pending or not self.idle:
+            first = self.pending[0][0] if self.pending else 0
             self.advance(max(first, self.last_tick or 0) + 2 * self.step)
 
     def run(self, now):

@@ -9,6 +9,8 @@ use clipcore::detector::{
 };
 use clipcore::engine::Engine;
 use clipcore::fusion::FusionFactory;
+use clipcore::log::FileLogConfig;
+use clipcore::pipeline::PipelineConfig;
 use clipcore::{CameraId, Consent, Result, StreamId};
 
 use crate::config::Config;
@@ -25,6 +27,17 @@ pub const DETECTORS: [&str; 8] = [
     "game_event",
     "marker",
 ];
+
+/// How the log of a run is laid out: where it is trimmed, in segments small enough, since a log drops whole ones.
+pub fn log_config(config: &PipelineConfig) -> FileLogConfig {
+    let usual = FileLogConfig::default();
+    let segment_bytes = match (config.log_retain.is_zero(), config.log_max_bytes) {
+        (true, 0) => usual.segment_bytes,
+        (false, 0) => 256 << 10,
+        (_, bytes) => (bytes / 8).clamp(64 << 10, usual.segment_bytes),
+    };
+    FileLogConfig { segment_bytes, ..usual }
+}
 
 /// Detectors of a camera's sound and pictures.
 ///

@@ -61,6 +61,8 @@ pub enum Command {
     Cut(commands::cut::CutArgs),
     /// Says how good moments are, against labels
     Eval(commands::eval::EvalArgs),
+    /// Fits weights and thresholds to labels, or to what people said of moments
+    Tune(commands::tune::TuneArgs),
     /// Makes streams whose highlights are known
     Simulate(commands::simulate::SimulateArgs),
     /// Makes a stream of its own and takes it through the whole path
@@ -82,8 +84,14 @@ impl Cli {
             Command::Replay(args) => commands::replay::run(&args, &self.global),
             Command::Detect(args) => commands::detect::run(&args, &self.global),
             Command::Cut(args) => commands::cut::run(&args, &self.global),
-            Command::Eval(args) => commands::eval::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
-                .map(|()| Exit::Done),
+            Command::Eval(args) => {
+                commands::eval::run(&args, &self.global, &mut std::io::stdout(), &mut std::io::stderr())
+                    .map(|()| Exit::Done)
+            }
+            Command::Tune(args) => {
+                commands::tune::run(&args, &self.global, &mut std::io::stdout(), &mut std::io::stderr())
+                    .map(|()| Exit::Done)
+            }
             Command::Simulate(args) => {
                 commands::simulate::run(&args, &mut std::io::stderr()).map(|()| Exit::Done)
             }

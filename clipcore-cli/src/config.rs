@@ -104,6 +104,24 @@ pub struct Overrides {
     /// `--consent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consent: Option<Consent>,
+    /// `--weights`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fusion: Option<FusionOverrides>,
+}
+
+/// Settings of `fusion` that were given as flags.
+#[derive(Debug, Clone, Serialize)]
+pub struct FusionOverrides {
+    /// The weights file.
+    pub weights: PathBuf,
+}
+
+impl Overrides {
+    /// With `--weights`, where it was given.
+    #[must_use]
+    pub fn with_weights(self, weights: Option<&PathBuf>) -> Self {
+        Self { fusion: weights.map(|path| FusionOverrides { weights: path.clone() }), ..self }
+    }
 }
 
 impl Config {

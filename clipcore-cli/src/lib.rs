@@ -13,6 +13,7 @@ mod input;
 pub mod inputs;
 pub mod models;
 pub mod output;
+mod recorded;
 pub mod replay_files;
 mod spelling;
 

@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clipcore::StreamId;
+use clipcore::detector::Signal;
 use clipcore::eval::{
     AlarmRule, Baseline, Detection, Durations, DurationsBuilder, EvalConfig, Label, Observed, Plot, Report,
-    comparison_table, cross_validated, detections, evaluate, folds, read_labels, read_moments, stream_table,
+    Trace, comparison_table, cross_validated, detections, evaluate, folds, read_labels, read_moments,
+    stream_table,
 };
-use clipcore::event::Kinds;
-use rayon::prelude::*;
+use clipcore::fusion::FusionSetup;
+use clipcore::{Consent, StreamId};
 
-use crate::input;
+use crate::cli::Global;
+use crate::config::Overrides;
+use crate::{input, recorded};
 
 const EXAMPLES: &str = "\
 A moment is a hit where its peak lies in [label start, label end + tolerance], each label once. \
@@ -26,6 +29,8 @@ Examples:
   clipcore eval --truth labels.csv moments.jsonl
   clipcore eval --truth labels.csv moments.jsonl --events chat/*.jsonl.gz --baselines
   clipcore eval --truth labels.csv moments.jsonl --events chat/*.jsonl.gz --plot plots/
+  clipcore eval --truth labels.csv --events chat/*.jsonl.gz --weights weights.toml
+                                         finds the moments itself, as `clipcore replay` would
 
 labels.csv:
   stream,start,end,kind
@@ -35,8 +40,9 @@ labels.csv:
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct EvalArgs {
-    /// Moments as JSONL, from `clipcore run` or `clipcore replay` (.gz and .zst are unpacked; - is standard input)
-    #[arg(value_name = "MOMENTS", required_unless_present = "baselines")]
+    /// Moments as JSONL, from `clipcore run` or `clipcore replay` (.gz and .zst are unpacked; - is standard input);
+    /// without any they are found in the events
+    #[arg(value_name = "MOMENTS", required_unless_present = "events")]
     moments: Vec<PathBuf>,
 
     /// True highlights as CSV with the header stream,start,end[,kind], times in seconds
@@ -46,6 +52,14 @@ pub struct EvalArgs {
     /// The events or signals behind the moments: they say how long each stream is, feed the baselines and are drawn
     #[arg(long, value_name = "FILE", num_args = 1..)]
     events: Vec<PathBuf>,
+
+    /// Finds and draws with these weights, from `clipcore tune`, instead of those in use
+    #[arg(long, value_name = "WEIGHTS.toml", requires = "events")]
+    weights: Option<PathBuf>,
+
+    /// What the people concerned agreed to, for detectors of chat's words: chat_text, face, or both with a comma
+    #[arg(long, value_name = "LIST", requires = "events")]
+    consent: Option<Consent>,
 
     /// How long a stream is, where the events do not say; may be given several times
     #[arg(long, value_name = "STREAM=SECONDS", value_parser = pair)]
@@ -100,20 +114,34 @@ const RANDOM_ROWS: u64 = 20;
 ///
 /// # Errors
 /// Where an input cannot be read, or a plot cannot be written.
-pub fn run(args: &EvalArgs, out: &mut dyn Write, remarks: &mut dyn Write) -> Result<()> {
+pub fn run(args: &EvalArgs, global: &Global, out: &mut dyn Write, remarks: &mut dyn Write) -> Result<()> {
     let tolerance =
         Duration::try_from_secs_f64(args.tolerance).context("--tolerance must be seconds from 0 up")?;
     let config = EvalConfig { tolerance, seed: args.seed, ..EvalConfig::default() };
+    let flags = Overrides { consent: args.consent, ..Overrides::default() };
+    let setup = global.config(&flags.with_weights(args.weights.as_ref()))?;
     let labels = read_labels(input::open(&args.truth)?).with_context(|| args.truth.display().to_string())?;
-    let mut moments = Vec::new();
-    for path in &args.moments {
-        moments.extend(read_moments(input::open(path)?).with_context(|| path.display().to_string())?);
-    }
-    let found = detections(&moments);
-    let observed = observe(&args.events)?;
+    let mut observed = recorded::observe(&args.events)?;
     if observed.bad > 0 {
         writeln!(remarks, "{} lines of the events could not be read and were passed over", observed.bad)?;
     }
+    let seeks = args.moments.is_empty();
+    let signals = match seeks || args.plot.is_some() {
+        true => recorded::signals(&args.events, &setup, global.quiet)?,
+        false => BTreeMap::new(),
+    };
+    let fusion = setup.fusion.setup()?;
+    let moments = if seeks {
+        let of = |(s, _): (&StreamId, _)| recorded::example(s, &signals, &[], &Durations::new());
+        recorded::moments(&fusion, &signals.iter().map(of).collect::<Vec<_>>())
+    } else {
+        let mut moments = Vec::new();
+        for path in &args.moments {
+            moments.extend(read_moments(input::open(path)?).with_context(|| path.display().to_string())?);
+        }
+        moments
+    };
+    let found = detections(&moments);
     let durations = lengths(args, &observed, &labels, &found)?;
     if durations.is_empty() {
         bail!(
@@ -121,17 +149,31 @@ pub fn run(args: &EvalArgs, out: &mut dyn Write, remarks: &mut dyn Write) -> Res
                 .with_hint("give labels, moments or events")
         );
     }
-
+    let known =
+        if seeks { recorded::in_sample(&fusion.weights().fitted_to, durations.keys()).len() } else { 0 };
     let mut rows: Vec<(&str, Report)> = Vec::new();
-    if !args.moments.is_empty() {
-        rows.push(("moments", evaluate(&found, &labels, &durations, &config)));
+    match known {
+        0 => rows.push(("moments", evaluate(&found, &labels, &durations, &config))),
+        n if args.baselines || args.plot.is_some() => writeln!(
+            remarks,
+            "the moments are not scored: these weights were fitted to {n} of the {} streams",
+            durations.len()
+        )?,
+        n => bail!(
+            clipcore::Error::invalid(format!(
+                "these weights were fitted to {n} of the {} streams, so their score would be no result",
+                durations.len()
+            ))
+            .with_hint("score other streams, or let clipcore tune --truth cross-validate over these")
+        ),
     }
     if args.baselines {
-        rows.extend(baselines(args, &observed, &labels, &durations, &found, &config));
+        let groups = usize::from(args.folds);
+        rows.extend(baselines(&observed, &labels, &durations, &found, &config, groups, args.seed));
     }
     if args.json {
         write_json(&rows, out)?;
-    } else {
+    } else if !rows.is_empty() {
         let borrowed: Vec<(&str, &Report)> = rows.iter().map(|(name, report)| (*name, report)).collect();
         write!(out, "{}", comparison_table(&borrowed))?;
         if args.per_stream {
@@ -139,29 +181,12 @@ pub fn run(args: &EvalArgs, out: &mut dyn Write, remarks: &mut dyn Write) -> Res
         }
     }
     if let Some(folder) = &args.plot {
-        let n = plot(args, folder, &observed, &labels, &durations, &found, &config)?;
+        let plots =
+            Plots { args, signals: &signals, fusion: &fusion, labels: &labels, found: &found, config };
+        let n = plots.draw(folder, &mut observed, &durations)?;
         writeln!(remarks, "{n} plots in {}", folder.display())?;
     }
     Ok(())
-}
-
-/// Reads what recordings say about their streams, several files at once.
-///
-/// # Errors
-/// Where a file cannot be read.
-pub(crate) fn observe(paths: &[PathBuf]) -> Result<Observed> {
-    let kinds = Kinds::builtin();
-    let parts: Vec<Observed> = paths
-        .par_iter()
-        .map(|path| {
-            let mut part = Observed::default();
-            part.read(&mut input::open(path)?, &kinds).with_context(|| path.display().to_string())?;
-            Ok(part)
-        })
-        .collect::<Result<_>>()?;
-    let mut all = Observed::default();
-    parts.into_iter().for_each(|part| all.merge(part));
-    Ok(all)
 }
 
 /// The streams that count: those that events or `--duration` name, else those of labels and moments.
@@ -179,13 +204,15 @@ fn lengths(args: &EvalArgs, observed: &Observed, labels: &[Label], found: &[Dete
     Ok(durations)
 }
 
-fn baselines(
-    args: &EvalArgs,
+/// Classic detectors on the same chat, and random alarms as many as `found`.
+pub(super) fn baselines(
     observed: &Observed,
     labels: &[Label],
     durations: &Durations,
     found: &[Detection],
     config: &EvalConfig,
+    groups: usize,
+    seed: u64,
 ) -> Vec<(&'static str, Report)> {
     let rule = AlarmRule::default();
     let counts: BTreeMap<_, _> = observed
@@ -194,7 +221,7 @@ fn baselines(
         .filter(|(s, _)| durations.contains_key(*s))
         .map(|(s, c)| (s.clone(), c.clone()))
         .collect();
-    let groups = folds(counts.keys().cloned(), usize::from(args.folds), args.seed);
+    let groups = folds(counts.keys().cloned(), groups, seed);
     let fitted = |baseline| cross_validated(baseline, &counts, labels, &rule, config.tolerance, &groups);
     let usual =
         |(stream, counts)| rule.alarms(stream, &Baseline::EwmaZ.scores(counts), Baseline::EWMA_THRESHOLD);
@@ -204,7 +231,7 @@ fn baselines(
     // The draw whose F1 is the median one stands for chance.
     let plain = EvalConfig { resamples: 0, ..config.clone() };
     let mut draws: Vec<Vec<Detection>> =
-        (0..RANDOM_ROWS).map(|i| rule.random(durations, like, args.seed.wrapping_add(i))).collect();
+        (0..RANDOM_ROWS).map(|i| rule.random(durations, like, seed.wrapping_add(i))).collect();
     draws.sort_by_cached_key(|d| evaluate(d, labels, durations, &plain).hits);
     let random = score(&draws[draws.len() / 2]);
     vec![
@@ -225,35 +252,58 @@ fn write_json(rows: &[(&str, Report)], out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-fn plot(
-    args: &EvalArgs,
-    folder: &Path,
-    observed: &Observed,
-    labels: &[Label],
-    durations: &Durations,
-    found: &[Detection],
-    config: &EvalConfig,
-) -> Result<usize> {
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    for (stream, duration) in durations {
-        let mut traces = observed.traces(stream);
-        for (name, value) in &args.threshold {
-            traces.iter_mut().filter(|t| t.name == *name).for_each(|t| t.threshold = Some(*value));
+/// What the plots of all streams are drawn from.
+struct Plots<'a> {
+    args: &'a EvalArgs,
+    signals: &'a BTreeMap<StreamId, Vec<Signal>>,
+    fusion: &'a FusionSetup,
+    labels: &'a [Label],
+    found: &'a [Detection],
+    config: EvalConfig,
+}
+
+impl Plots<'_> {
+    fn draw(&self, folder: &Path, observed: &mut Observed, durations: &Durations) -> Result<usize> {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        // The detectors' own signals and the recorded ones, which fusion saw together.
+        observed.signals.clear();
+        for signal in self.signals.values().flatten() {
+            observed.add_signal(signal);
         }
-        let labels: Vec<Label> = labels.iter().filter(|l| l.stream == *stream).cloned().collect();
-        let detections: Vec<Detection> = found.iter().filter(|d| d.stream == *stream).cloned().collect();
-        let from = observed.durations.begin(stream).unwrap_or_default();
-        let plot = Plot {
-            title: stream.to_string(),
-            from,
-            to: from + *duration,
-            traces,
-            detections,
-            labels,
-            config: config.clone(),
-        };
-        let path = folder.join(format!("{stream}.svg"));
-        std::fs::write(&path, plot.to_svg()).with_context(|| path.display().to_string())?;
+        for (stream, duration) in durations {
+            let mut traces = observed.traces(stream);
+            traces.insert(usize::from(!traces.is_empty()), self.evidence(stream));
+            for (name, value) in &self.args.threshold {
+                traces.iter_mut().filter(|t| t.name == *name).for_each(|t| t.threshold = Some(*value));
+            }
+            let from = observed.durations.begin(stream).unwrap_or_default();
+            let plot = Plot {
+                title: stream.to_string(),
+                from,
+                to: from + *duration,
+                traces,
+                detections: self.found.iter().filter(|d| d.stream == *stream).cloned().collect(),
+                labels: self.labels.iter().filter(|l| l.stream == *stream).cloned().collect(),
+                config: self.config.clone(),
+            };
+            let path = folder.join(format!("{stream}.svg"));
+            std::fs::write(&path, plot.to_svg()).with_context(|| path.display().to_string())?;
+        }
+        Ok(durations.len())
     }
-    Ok(durations.len())
+
+    /// What all signals weigh together, in logits above the prior, and the threshold that opens a moment.
+    fn evidence(&self, stream: &StreamId) -> Trace {
+        let example = recorded::example(stream, self.signals, &[], &Durations::new());
+        let weights = self.fusion.weights();
+        let points = match example.signals.is_empty() {
+            true => Vec::new(),
+            false => example.log_odds(self.fusion),
+        };
+        Trace {
+            name: "fused evidence".into(),
+            points: points.into_iter().map(|(at, odds)| (at, odds - weights.bias)).collect(),
+            threshold: Some(weights.decision.enter - weights.bias),
+        }
+    }
 }

@@ -9,3 +9,4 @@ pub mod models;
 pub mod replay;
 pub mod run;
 pub mod simulate;
+pub mod tune;

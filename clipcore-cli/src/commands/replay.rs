@@ -33,6 +33,9 @@ pub struct ReplayArgs {
     /// What the people concerned agreed to: chat_text, face, or both with a comma
     #[arg(long, value_name = "LIST")]
     pub consent: Option<Consent>,
+    /// Decides with these weights, from `clipcore tune`, instead of those in use
+    #[arg(long, value_name = "WEIGHTS.toml")]
+    pub weights: Option<PathBuf>,
 }
 
 impl ReplayArgs {
@@ -41,7 +44,8 @@ impl ReplayArgs {
     /// # Errors
     /// `Config`, naming the key.
     pub fn config(&self, global: &Global) -> Result<Config> {
-        global.config(&Overrides { consent: self.consent, ..Overrides::default() })
+        let flags = Overrides { consent: self.consent, ..Overrides::default() };
+        global.config(&flags.with_weights(self.weights.as_ref()))
     }
 }
 
@@ -87,7 +91,12 @@ pub fn run(args: &ReplayArgs, global: &Global) -> anyhow::Result<Exit> {
         if file.error.is_none() || file.report.lines > 0 {
             told(&file.path, &file.report, global.quiet);
         }
-        failed = failed.or(file.error);
+        let read = &file.report;
+        let nothing = read.bad > 0 && read.events + read.signals + read.skipped + read.withheld == 0;
+        let nothing = nothing.then(|| {
+            Error::invalid("none of its lines is an event").with_context("path", file.path.display())
+        });
+        failed = failed.or(file.error).or(nothing);
     }
     failed.map_or(Ok(Exit::Done), |error| Err(error.into()))
 }
@@ -115,7 +124,15 @@ fn replay_folder(
     let dir = if log.is_dir() { log } else { folder.to_owned() };
     let mut replay = Replay::new(Box::new(engine)).with_consent(config.consent);
     let mut failed = None;
-    for record in FileLogReader::open(&dir, Kinds::builtin())? {
+    let reader = FileLogReader::open(&dir, Kinds::builtin())?;
+    if reader.is_trimmed() {
+        let folder = folder.display();
+        output::note(&format!(
+            "{folder}: the beginning of the log is gone, dropped by pipeline.log_retain or pipeline.log_max_bytes: moments \
+             before it are missing, and those near it may differ from those of the run"
+        ));
+    }
+    for record in reader {
         let (_, _, record) = record?;
         replay.record(record, &mut |found| failed = failed.take().or(print(out, found).err()))?;
         if failed.is_some() {

@@ -64,6 +64,7 @@ impl RunArgs {
             stream: self.stream.clone(),
             out: self.out.clone(),
             consent: self.consent,
+            ..Overrides::default()
         })
     }
 

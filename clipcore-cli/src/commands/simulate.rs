@@ -10,20 +10,43 @@ use clipcore::log::Record;
 use clipcore::simulate::{Scenario, SignalsConfig};
 use rayon::prelude::*;
 
-use super::eval::observe;
 use crate::input;
+use crate::recorded::observe;
 
 const EXAMPLES: &str = "\
-The streams are DIR/<stream>.jsonl.gz, the true highlights DIR/labels.csv. \
-The same seed gives the same files.
+The streams are DIR/<stream>.jsonl.gz, the true highlights DIR/labels.csv. The same seed gives the same files, and a \
+disturbance that is added leaves the rest as it was.
+
+What is simulated:
+  chat        messages draw answers (a Hawkes process), so that counts cluster as on live streams (--fano)
+  highlights  lift chat to 2 times its usual rate, 17 to 23 s late; every fourth leaves chat unmoved
+  --raids     a crowd of strangers who all write at once, announced by a platform.event
+  --spam      three users who repeat one text, four times a second for 20 s
+  --ads       platform.events ad_start and ad_end, and chat that complains
+  --silences  two minutes with hardly a message
+  --latency-steps, --skew-ppm   chat's clock against the media's
+  --signals   what an audio tagger, loudness and faces would find: hits, misses and errors
 
 Examples:
   clipcore simulate --out sim --streams 20 --hours 2
-  clipcore replay sim/*.jsonl.gz > moments.jsonl
-  clipcore eval --truth sim/labels.csv moments.jsonl --events sim/*.jsonl.gz --baselines
+  clipcore eval --truth sim/labels.csv --events sim/*.jsonl.gz --baselines
+  clipcore tune --truth sim/labels.csv sim/*.jsonl.gz -o weights.toml
 
-  clipcore simulate --out sim --raids 2 --spam 3 --silences 1 --latency-steps 2 --skew-ppm 200 --signals
-  clipcore simulate --out sim --like labels.csv      audio and face signals for chat that was recorded";
+  clipcore simulate --out sim --raids 2 --spam 3 --ads 2 --silences 1 --latency-steps 2 --skew-ppm 200 --signals
+  clipcore simulate --out sim --like labels.csv      audio and face signals for chat that was recorded
+
+scenario.toml, for --scenario (all keys are in clipcore::simulate::Scenario):
+  length = 3600.0
+  [chat]
+  rate = 2.0
+  fano = 4.0
+  raids_per_hour = 1.0
+  [highlights]
+  per_hour = 20.0
+  lift = 1.1
+  unanswered = 0.25
+
+A simulation shows that a detector copes with what is simulated, not that it works on people: tune on recordings.";
 
 /// Simulate streams whose highlights are known: bursty chat, raids, spam, audio and face signals
 #[derive(Debug, Clone, clap::Args)]
@@ -70,6 +93,10 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "N")]
     spam: Option<f64>,
 
+    /// Advertisements an hour, which chat complains of [default: 0]
+    #[arg(long, value_name = "N")]
+    ads: Option<f64>,
+
     /// Two-minute silences an hour [default: 0]
     #[arg(long, value_name = "N")]
     silences: Option<f64>,
@@ -92,7 +119,7 @@ pub struct SimulateArgs {
 
     /// Simulate no chat, but audio and face signals for these highlights of recorded streams; replay them together
     /// with the recorded chat
-    #[arg(long, value_name = "LABELS.csv", conflicts_with_all = ["streams", "rate", "fano", "highlights", "raids", "spam", "silences", "latency_steps", "skew_ppm", "clocks"])]
+    #[arg(long, value_name = "LABELS.csv", conflicts_with_all = ["streams", "rate", "fano", "highlights", "raids", "spam", "ads", "silences", "latency_steps", "skew_ppm", "clocks"])]
     like: Option<PathBuf>,
 
     /// The recorded events that --like goes with: they say how long each stream is, which is else taken to end with
@@ -150,6 +177,7 @@ fn scenario(args: &SimulateArgs) -> Result<Scenario> {
     set(args.highlights, &mut s.highlights.per_hour);
     set(args.raids, &mut s.chat.raids_per_hour);
     set(args.spam, &mut s.chat.spam_per_hour);
+    set(args.ads, &mut s.chat.ads_per_hour);
     set(args.silences, &mut s.chat.silences_per_hour);
     set(args.latency_steps, &mut s.chat.latency_steps_per_hour);
     set(args.skew_ppm, &mut s.chat.skew_ppm);

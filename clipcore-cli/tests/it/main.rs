@@ -1,8 +1,18 @@
-//! Integration tests of the program.
-#![allow(clippy::unwrap_used)] // helpers of tests are tests
+//! Integration tests of the program: what a person sees who runs it, with real servers, real failures, a real browser.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 #[path = "../../../clipcore/tests/support/mod.rs"]
 mod support;
 
+mod program;
+mod web;
+
+mod bad_input;
+mod browser;
+mod crash;
 mod demo;
+mod disk;
+mod live;
 mod models;
+mod simulate;
+mod tune;

@@ -111,7 +111,7 @@ fn other(out: &mut Vec<AnyEvent>, rng: &mut Rng, at: Timestamp) {
         0 => wire(at, n, ChatSpike { rate: 1.0 + 9.0 * rng.unit(), baseline: Some(1.5) }),
         1 => {
             let kind = ["raid", "gift_sub", "follow"][rng.below(3) as usize];
-            wire(at, n, PlatformEvent { kind: kind.into(), count: Some(rng.below(500)) })
+            wire(at, n, PlatformEvent { kind: kind.into(), count: Some(rng.below(500)), duration: None })
         }
         2 => {
             let label = (rng.below(2) == 0).then(|| "what a save".into());

@@ -188,9 +188,19 @@ async fn trimming_keeps_what_it_must(log: &impl EventLog) {
         done("append", log.append(0, &[marker(&i.to_string())]).await);
     }
     let all = read_all(log, 0, 100).await;
+    assert_eq!(done("trimmed", log.trimmed(0).await), 0, "nothing was trimmed yet");
     let middle = all[20].0;
     done("trim", log.trim(0, middle).await);
     let kept = read_all(log, 0, 100).await;
+    let trimmed = done("trimmed", log.trimmed(0).await);
+    assert!(trimmed <= kept[0].0, "trimmed says that a record is gone which is there");
+    assert!(
+        kept.len() == all.len() || trimmed > all[all.len() - kept.len() - 1].0,
+        "trimmed does not say what is gone"
+    );
+    let within = done("within", log.within(0, 0).await);
+    assert!(within <= all[39].0 + 1, "within names an offset beyond the end");
+    assert!(done("within", log.within(0, u64::MAX).await) <= trimmed, "within drops what there is room for");
     assert!(kept.len() >= 20, "trim dropped records that it had to keep");
     let tail = &all[all.len() - kept.len()..];
     for ((was, record), (is, same)) in tail.iter().zip(&kept) {

@@ -85,7 +85,7 @@ pub(super) fn encode(
                 format!("{made} of {} pictures could be encoded", what.pts.len()),
             )
             .with_context("ffmpeg", status)
-            .with_context("said", child.messages.lines().join(" / "))
+            .with_context("said", child.last_words())
             .with_operation("cutter::encode"))
         }
     }

@@ -284,6 +284,9 @@ impl Inner {
             }
         }
         self.recording.check_room()?;
+        // Somebody may have tidied up.
+        let clips = self.out.join("clips");
+        std::fs::create_dir_all(&clips).map_err(|e| Error::io(e, &clips))?;
         let waited = self.recording.wait_until(clip.asked.end);
         let _ = tokio::time::timeout(self.config.patience, waited).await;
         let head = self.lock().get_mut(&clip.moment).and_then(|job| job.head.take());

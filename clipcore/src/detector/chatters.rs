@@ -1,4 +1,5 @@
 use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,11 +14,27 @@ const MAX: usize = 16_384;
 #[serde(from = "Queue", into = "Queue")]
 pub(super) struct Chatters {
     queue: Queue,
-    known: HashSet<u64>,
+    known: HashSet<u64, BuildHasherDefault<Hashed>>,
 }
 
 /// When somebody (a hash) was counted, in microseconds, oldest first.
 type Queue = VecDeque<(i64, u64)>;
+
+/// People come as hashes: hashing them again would only cost time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = fnv1a(bytes);
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
 
 impl From<Queue> for Chatters {
     fn from(queue: Queue) -> Self {
@@ -56,9 +73,18 @@ impl Chatters {
             self.known.remove(&who);
             self.queue.pop_front();
         }
+        self.shrink();
     }
 
-    /// How many people were counted within the window.
+    /// A chat that has become quiet gives its memory back.
+    fn shrink(&mut self) {
+        let (used, room) = (self.queue.len(), self.queue.capacity());
+        if room > 0 && (used == 0 || room > 32 && used < room / 8) {
+            self.queue.shrink_to(2 * used);
+            self.known.shrink_to(2 * used);
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.known.len()
     }

@@ -5,18 +5,19 @@
 //! of the live run, byte for byte. A `Pipeline` runs many engines on worker threads; an application without
 //! tokio drives one by hand (see `examples/embed_sync.rs`).
 
+mod breaks;
 mod reorder;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
+use breaks::Breaks;
 use reorder::Reorder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::consent::Consent;
 use crate::detector::{AnyDetector, DynDetector, Signal};
-use crate::event::{AnyEvent, Clock, Kinds};
+use crate::event::{AnyEvent, Clock, Kinds, PlatformEvent};
 use crate::fusion::{Fusion, Moment};
 use crate::model::ModelRegistry;
 use crate::{CameraId, Error, Result, StreamId, Timestamp, WallTime};
@@ -31,11 +32,24 @@ pub struct EngineConfig {
     pub lateness: Duration,
     /// How many events may wait for the watermark; further ones are refused and counted.
     pub max_buffered: usize,
+    /// While the platform shows advertisements (`platform.event` of kind `ad_start`, `ad_end`) chat and sound are no
+    /// evidence of what the streamer does. A break whose `ad_start` says no duration and whose `ad_end` does not come
+    /// ends after this; 0 hears everything.
+    #[serde(with = "crate::config::secs")]
+    pub ad_break: Duration,
+    /// Names of further detectors that are heard in advertisements, as people who ask for a clip (`marker`) and the game
+    /// itself (`game_event`) always are.
+    pub heard_in_ads: Vec<String>,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { lateness: Duration::from_secs(2), max_buffered: 100_000 }
+        Self {
+            lateness: Duration::from_secs(2),
+            max_buffered: 100_000,
+            ad_break: Duration::from_secs(180),
+            heard_in_ads: Vec::new(),
+        }
     }
 }
 
@@ -65,6 +79,9 @@ pub struct EngineStats {
     pub duplicate: u64,
     /// Inputs refused because the buffer was full.
     pub full: u64,
+    /// Signals that fell into advertisements.
+    #[serde(default)]
+    pub muted: u64,
 }
 
 /// One stream's detectors and fusion; see the [module](self).
@@ -75,10 +92,10 @@ pub struct Engine {
     consent: Consent,
     models: ModelRegistry,
     detectors: Vec<AnyDetector>,
-    routes: HashMap<String, Vec<usize>>,
     fusion: FusionBox,
     events: Reorder<AnyEvent>,
     signals: Reorder<Signal>,
+    breaks: Breaks,
     watermark: Timestamp,
     /// Civil time minus stream time in microseconds, from the latest clock that knew.
     wall_offset: Option<i64>,
@@ -105,10 +122,10 @@ impl Engine {
             consent: Consent::NONE,
             models: ModelRegistry::default(),
             detectors: Vec::new(),
-            routes: HashMap::new(),
             fusion: FusionBox(fusion),
             events: Reorder::default(),
             signals: Reorder::default(),
+            breaks: Breaks::default(),
             watermark: Timestamp::MIN,
             wall_offset: None,
             ended: false,
@@ -165,9 +182,8 @@ impl Engine {
             return Err(Error::config(format!("there are two detectors named {:?}", info.name))
                 .with_hint("give one of them another name"));
         }
-        for kind in detector.kinds() {
-            self.routes.entry(kind.to_owned()).or_default().push(self.detectors.len());
-        }
+        // A stream has few detectors and a process many streams: room for more would be half of a stream's memory.
+        self.detectors.reserve_exact(1);
         self.detectors.push(AnyDetector::new(detector, self.stream.clone(), camera, self.models.clone()));
         Ok(())
     }
@@ -288,10 +304,19 @@ impl Engine {
 
     fn run_detectors(&mut self, to: Timestamp) {
         while let Some(event) = self.events.pop_before(to) {
-            for &index in self.routes.get(event.kind()).map_or(&[][..], Vec::as_slice) {
-                self.detectors[index].detect(&event);
+            if let Some(platform) =
+                event.payload::<PlatformEvent>().filter(|_| !self.config.ad_break.is_zero())
+            {
+                self.breaks.see(event.at(), platform, self.config.ad_break);
+            }
+            for detector in &mut self.detectors {
+                // A handful of names a detector: comparing them is quicker than a table, and needs no memory.
+                if detector.wants(event.kind()) {
+                    detector.detect(&event);
+                }
             }
         }
+        self.events.shrink();
         for detector in &mut self.detectors {
             detector.advance(to);
             for signal in detector.take_signals() {
@@ -303,8 +328,17 @@ impl Engine {
 
     fn run_fusion(&mut self, to: Timestamp) {
         while let Some(signal) = self.signals.pop_before(to) {
-            self.fusion.0.push(&signal);
+            // Every event before `to` has been seen, so that breaks are known whatever the steps of time. What began in
+            // a break and outlasts it is still about the break.
+            let muted = self.breaks.cover(signal.at) || self.breaks.cover(signal.onset);
+            if muted && !breaks::heard(&signal.detector, &self.config.heard_in_ads) {
+                self.stats.muted += 1;
+            } else {
+                self.fusion.0.push(&signal);
+            }
         }
+        self.signals.shrink();
+        self.breaks.forget(to - breaks::ONSETS);
     }
 
     /// Detectors may report up to their `max_lateness` back, so fusion stays that far behind.
@@ -355,6 +389,7 @@ impl Engine {
             events: self.events.iter().map(AnyEvent::to_json).collect::<Result<_>>()?,
             signals: self.signals.iter().cloned().collect(),
             detectors,
+            breaks: self.breaks.clone(),
             fusion: self.fusion.0.snapshot()?,
         })?)
     }
@@ -387,6 +422,7 @@ impl Engine {
         for signal in snapshot.signals {
             self.signals.push(signal);
         }
+        self.breaks = snapshot.breaks;
         self.watermark = Timestamp::from_micros(snapshot.watermark_us);
         self.wall_offset = snapshot.wall_offset;
         self.ended = snapshot.ended;
@@ -405,5 +441,7 @@ struct Snapshot {
     events: Vec<String>,
     signals: Vec<Signal>,
     detectors: serde_json::Map<String, Value>,
+    #[serde(default)]
+    breaks: Breaks,
     fusion: Value,
 }

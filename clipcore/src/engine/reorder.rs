@@ -1,5 +1,5 @@
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 use crate::Timestamp;
 use crate::detector::Signal;
@@ -30,54 +30,50 @@ impl Ordered for Signal {
     }
 }
 
-/// An item that compares by its own order; no copy of the key is kept.
-#[derive(Debug)]
-struct InOrder<T>(T);
-
-impl<T: Ordered> Ord for InOrder<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.order(&other.0)
-    }
-}
-
-impl<T: Ordered> PartialOrd for InOrder<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T: Ordered> PartialEq for InOrder<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<T: Ordered> Eq for InOrder<T> {}
-
 /// Items that wait for the watermark, in their own order; equal keys are one item.
+///
+/// Most items come nearly in order, so each finds its place from the end.
 #[derive(Debug)]
 pub(super) struct Reorder<T> {
-    items: BTreeSet<InOrder<T>>,
+    items: VecDeque<T>,
 }
+
+/// An empty queue of more bytes than this gives its memory back: most streams are quiet most of the time.
+const KEPT: usize = 256;
 
 impl<T: Ordered> Default for Reorder<T> {
     fn default() -> Self {
-        Self { items: BTreeSet::new() }
+        Self { items: VecDeque::new() }
     }
 }
 
 impl<T: Ordered> Reorder<T> {
     /// Whether the item is new; where it is not, the first one stays.
     pub(super) fn push(&mut self, item: T) -> bool {
-        self.items.insert(InOrder(item))
+        match self.items.back().map(|last| last.order(&item)) {
+            None | Some(Ordering::Less) => self.items.push_back(item),
+            Some(Ordering::Equal) => return false,
+            Some(Ordering::Greater) => match self.items.binary_search_by(|known| known.order(&item)) {
+                Ok(_) => return false,
+                Err(place) => self.items.insert(place, item),
+            },
+        }
+        true
     }
 
     /// The first item, where it lies before `to`.
     pub(super) fn pop_before(&mut self, to: Timestamp) -> Option<T> {
-        if self.items.first()?.0.at() >= to {
+        if self.items.front()?.at() >= to {
             return None;
         }
-        self.items.pop_first().map(|item| item.0)
+        self.items.pop_front()
+    }
+
+    /// Gives back memory that a quiet stream does not need.
+    pub(super) fn shrink(&mut self) {
+        if self.items.is_empty() && self.items.capacity() * size_of::<T>() > KEPT {
+            self.items = VecDeque::new();
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,10 +81,51 @@ impl<T: Ordered> Reorder<T> {
     }
 
     pub(super) fn last_at(&self) -> Option<Timestamp> {
-        self.items.last().map(|item| item.0.at())
+        self.items.back().map(Ordered::at)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.items.iter().map(|item| &item.0)
+        self.items.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    struct At(i64);
+
+    impl Ordered for At {
+        fn at(&self) -> Timestamp {
+            Timestamp::from_secs(self.0)
+        }
+        fn order(&self, other: &Self) -> Ordering {
+            self.0.cmp(&other.0)
+        }
+    }
+
+    proptest! {
+        /// It is a sorted set, whatever is pushed and popped when.
+        #[test]
+        fn it_is_a_sorted_set(steps in prop::collection::vec((0i64..50, any::<bool>()), 0..200)) {
+            let (mut queue, mut set) = (Reorder::default(), BTreeSet::new());
+            for (at, pops) in steps {
+                if pops {
+                    let expected = set.first().copied().filter(|first| *first < at);
+                    set.retain(|first| Some(*first) != expected);
+                    prop_assert_eq!(queue.pop_before(Timestamp::from_secs(at)).map(|item: At| item.0), expected);
+                    queue.shrink();
+                } else {
+                    prop_assert_eq!(queue.push(At(at)), set.insert(at));
+                }
+                prop_assert_eq!(queue.last_at(), set.last().map(|s| Timestamp::from_secs(*s)));
+                prop_assert!(queue.iter().map(|item| item.0).eq(set.iter().copied()));
+            }
+        }
     }
 }

@@ -23,9 +23,17 @@ pub struct Observed {
     pub signals: BTreeMap<StreamId, ByLabel>,
     /// Lines that were neither event, record nor signal, or had no stream time.
     pub bad: u64,
+    default_stream: Option<StreamId>,
 }
 
 impl Observed {
+    /// Files events that name no stream under this one.
+    #[must_use]
+    pub fn with_default_stream(mut self, stream: StreamId) -> Self {
+        self.default_stream = Some(stream);
+        self
+    }
+
     /// Takes in lines of events, of log records, or of bare signals as `clipcore detect` writes them. Lines that
     /// are none of these are counted in [`bad`](Self::bad).
     ///
@@ -48,14 +56,18 @@ impl Observed {
     fn line(&mut self, line: &[u8], kinds: &Kinds) -> Option<()> {
         let Ok(event) = kinds.parse(line) else {
             if !own_record(line) {
-                return self.signal(&serde_json::from_slice(line).ok()?);
+                self.add_signal(&serde_json::from_slice(line).ok()?);
+                return Some(());
             }
             return match Record::from_json(line, kinds).ok()? {
-                Record::Signal(signal) => self.signal(&signal),
+                Record::Signal(signal) => {
+                    self.add_signal(&signal);
+                    Some(())
+                }
                 _ => Some(()),
             };
         };
-        let (stream, at) = (event.stream()?, event.at()?);
+        let (stream, at) = (event.stream().or(self.default_stream.as_ref())?, event.at()?);
         self.durations.see(stream, at);
         let counts = self.counts.entry(stream.clone()).or_default();
         if event.kind() == ChatMessage::KIND {
@@ -64,12 +76,12 @@ impl Observed {
         Some(())
     }
 
-    fn signal(&mut self, signal: &Signal) -> Option<()> {
+    /// Takes in a signal.
+    pub fn add_signal(&mut self, signal: &Signal) {
         self.durations.see(&signal.stream, signal.at);
         let key = (signal.detector.to_string(), signal.label.to_string());
         let of_stream = self.signals.entry(signal.stream.clone()).or_default();
         of_stream.entry(key).or_default().push((signal.at, signal.score));
-        Some(())
     }
 
     /// Adds what another recording said.
@@ -125,6 +137,9 @@ mod tests {
         let mut observed = Observed::default();
         observed.read(&mut text.as_bytes(), &Kinds::builtin()).unwrap();
         assert_eq!(observed.bad, 2);
+        let mut nameless = Observed::default().with_default_stream(stream.clone());
+        nameless.read(&mut &br#"{"type":"marker","at":7,"data":{}}"#[..], &Kinds::builtin()).unwrap();
+        assert_eq!((nameless.bad, nameless.durations.build()[&stream].as_secs()), (0, 7));
         assert_eq!(observed.counts[&stream].per_second()[30], 1);
         assert_eq!(observed.durations.build()[&stream].as_secs(), 90);
         let mut twice = Observed::default();

@@ -112,6 +112,9 @@ pub struct PlatformEvent {
     /// How many viewers or gifts, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// How long it lasts in seconds, where the platform says so: an `ad_start` without one lasts until its `ad_end`.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "duration_seconds")]
+    pub duration: Option<f64>,
 }
 
 /// `transcript`: reserved for speech-to-text.

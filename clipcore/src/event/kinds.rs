@@ -1,3 +1,4 @@
+use std::any::TypeId;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::parts::Parts;
 use super::wire::Envelope;
-use super::{AnyEvent, Event, Header, Stamped, Unknown};
+use super::{AnyEvent, ChatMessage, Event, Header, Stamped, Unknown};
 use crate::ids::shorten;
 use crate::{Error, Result, StreamId, Timestamp, WallTime};
 
@@ -28,6 +29,8 @@ pub struct Kinds {
 #[derive(Clone, Default)]
 struct Table {
     build: HashMap<&'static str, Build>,
+    /// Whether messages of chat are read as the shipped payload.
+    chat: bool,
     aliases: Vec<(&'static str, &'static str)>,
 }
 
@@ -47,7 +50,11 @@ impl Kinds {
 
     /// Makes a payload type readable from the wire.
     pub fn register<E: Event + Serialize + DeserializeOwned>(&mut self) {
-        Arc::make_mut(&mut self.table).build.insert(E::KIND, |header, data| {
+        let table = Arc::make_mut(&mut self.table);
+        if E::KIND == ChatMessage::KIND {
+            table.chat = TypeId::of::<E>() == TypeId::of::<ChatMessage>();
+        }
+        table.build.insert(E::KIND, |header, data| {
             let data: E = serde_json::from_str(data).map_err(|e| {
                 Error::invalid(format!("the data of this {} event is not as it should be", E::KIND))
                     .with_context("id", shorten(&header.id))
@@ -62,11 +69,19 @@ impl Kinds {
         let aliases = &mut Arc::make_mut(&mut self.table).aliases;
         aliases.retain(|(name, _)| *name != old);
         aliases.push((old, kind));
+        if old == ChatMessage::KIND {
+            Arc::make_mut(&mut self.table).chat = false;
+        }
     }
 
     /// Whether `kind` (or an alias of it) has a registered payload type.
     pub fn knows(&self, kind: &str) -> bool {
         self.table.build.contains_key(self.canonical(kind))
+    }
+
+    /// Whether `chat.message` is read as the shipped payload.
+    pub(super) fn reads_chat(&self) -> bool {
+        self.table.chat
     }
 
     fn canonical<'a>(&self, kind: &'a str) -> &'a str {
@@ -83,24 +98,6 @@ impl Kinds {
         Ok(Incoming::new(parts(json)?, self))
     }
 
-    /// [`parse`](Self::parse) and [`Incoming::resolve`] in one step, without the copies in between: the fast way
-    /// to read many events. An event that names no stream is filed under `stream`.
-    ///
-    /// # Errors
-    /// As both of them.
-    pub fn parse_event(
-        &self,
-        json: &[u8],
-        stream: Option<&StreamId>,
-        to_stream_time: &mut dyn FnMut(&StreamId, WallTime) -> Option<Timestamp>,
-    ) -> Result<AnyEvent> {
-        let mut parts = parts(json)?;
-        if parts.stream.is_none() {
-            parts.stream = stream.cloned();
-        }
-        parts.resolve(self, to_stream_time)
-    }
-
     pub(super) fn build(&self, header: Header, kind: &str, data: &str) -> Result<AnyEvent> {
         match self.table.build.get(self.canonical(kind)) {
             Some(build) => build(header, data),
@@ -112,7 +109,7 @@ impl Kinds {
     }
 }
 
-fn parts(json: &[u8]) -> Result<Parts<'_>> {
+pub(super) fn parts(json: &[u8]) -> Result<Parts<'_>> {
     let envelope: Envelope<'_> = serde_json::from_slice(json).map_err(|e| {
         Error::invalid("this is not an event")
             .with_source(e)

@@ -21,10 +21,12 @@
 //! ```
 
 pub mod builtin;
+mod chat_line;
 mod erased;
 mod kinds;
 pub mod media;
 mod parts;
+mod reader;
 mod redact;
 mod wire;
 
@@ -35,6 +37,7 @@ use std::sync::Arc;
 pub use builtin::*;
 pub use erased::{AnyEvent, Unknown, Wire};
 pub use kinds::{Incoming, Kinds};
+pub use reader::EventReader;
 use serde::{Deserialize, Serialize};
 pub(crate) use wire::OWN;
 

@@ -17,7 +17,7 @@ impl Consent {
                 }
                 let mut counted = ChatMessage { text: None, ..message.clone() };
                 if !counted.emotes.is_empty() {
-                    counted.emotes = [].into();
+                    counted.emotes = std::sync::Arc::default();
                 }
                 Some(AnyEvent::wire(Stamped { header: event.shared_header(), data: counted }))
             }

@@ -14,7 +14,7 @@ use crate::ids::shorten;
 use crate::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
 /// Ids, sources and kinds longer than this are refused.
-const MAX_TEXT: usize = 512;
+pub(super) const MAX_TEXT: usize = 512;
 
 /// What the types of a log's own records begin with.
 pub(crate) const OWN: &str = "clipcore.";
@@ -49,7 +49,7 @@ struct IdText<'a>(Cow<'a, str>);
 
 /// CloudEvents extensions are strings; the short form has a number.
 #[derive(Debug)]
-enum Seconds {
+pub(super) enum Seconds {
     Number(f64),
     Text(String),
 }
@@ -108,7 +108,7 @@ impl<'de> Deserialize<'de> for Seconds {
 }
 
 impl Seconds {
-    fn timestamp(self) -> Result<Timestamp> {
+    pub(super) fn timestamp(self) -> Result<Timestamp> {
         let secs = match self {
             Self::Number(n) => n,
             Self::Text(s) => s.parse().map_err(|_| {

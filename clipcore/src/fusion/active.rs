@@ -42,6 +42,10 @@ pub(super) struct Weighed {
     pub(super) late: f64,
     /// Of `fresh`, what decisive evidence adds.
     pub(super) decisive: f64,
+    /// When the fast evidence that is fresh began.
+    pub(super) fast_onset: Option<Timestamp>,
+    /// Late evidence is left out: it may still speak of the moment before.
+    deaf: bool,
 }
 
 impl Weighed {
@@ -54,12 +58,24 @@ impl Weighed {
             w.total += held;
             w.fresh += fresh;
             match group.role {
-                Role::Fast => w.fast += fresh,
+                Role::Fast => {
+                    w.fast += fresh;
+                    let onset = memory.fresh(now).map(|item| item.onset);
+                    w.fast_onset = w.fast_onset.into_iter().chain(onset).min();
+                }
                 Role::Late => w.late += held,
                 Role::Decisive => w.decisive += fresh,
             }
         }
         w
+    }
+
+    /// The same without late evidence.
+    pub(super) fn without_late(mut self) -> Self {
+        self.total -= self.late;
+        self.late = 0.0;
+        self.deaf = true;
+        self
     }
 }
 
@@ -120,7 +136,7 @@ impl Active {
         if weighed.total > self.score {
             self.score = weighed.total;
             self.peak = now;
-            self.evidence = explain(setup, memories, now);
+            self.evidence = explain(setup, memories, weighed.deaf, now);
         }
         let above = weighed.fresh >= setup.weights.decision.exit();
         if above {
@@ -288,11 +304,12 @@ impl Evidence {
 }
 
 /// Each group's strongest evidence with its share, strongest first, and the prior last.
-fn explain(setup: &FusionSetup, memories: &[Memory], now: Timestamp) -> Vec<Evidence> {
+fn explain(setup: &FusionSetup, memories: &[Memory], deaf: bool, now: Timestamp) -> Vec<Evidence> {
     let mut evidence: Vec<_> = setup
         .groups
         .iter()
         .zip(memories)
+        .filter(|(group, _)| !(deaf && group.role == Role::Late))
         .filter_map(|(group, memory)| memory.best(now, group).map(|(item, llr)| (item, group.weight * llr)))
         .filter(|(_, share)| *share > 0.0)
         .map(|(item, share)| Evidence::of(item, share))

@@ -21,22 +21,29 @@ pub struct Bounds {
     /// How late chat begins to rise after it; follows what is learned about the peak.
     #[serde(with = "crate::config::secs")]
     pub chat_onset_delay: Duration,
-    /// Moments of chat alone: how long before that beginning the clip starts, since the delay varies.
+    /// Moments of chat alone: how long before the estimated beginning the clip starts, since the delay varies.
     #[serde(with = "crate::config::secs")]
     pub chat_before: Duration,
-    /// Moments of chat alone: for how long what the peak reacts to goes on.
-    #[serde(with = "crate::config::secs")]
-    pub chat_after: Duration,
-    /// Moments of chat alone: by how much of the burst's own length the clip grows at its end.
+    /// Moments of chat alone: how many seconds after the instant that the peak reacts to the clip ends; below 0 before it,
+    /// since the burst's length adds to it.
+    pub chat_after: f64,
+    /// Moments of chat alone: by how much of the burst's own length (a minute at most) the clip grows at its end.
     pub chat_stretch: f64,
+    /// Moments of chat alone: the least length of a clip, rolls included. A short burst says no better than a long one
+    /// when what it is about began and ended.
+    #[serde(with = "crate::config::secs")]
+    pub chat_min_length: Duration,
 }
 
 impl Bounds {
     pub(super) fn validate(&self) -> Result<()> {
         let longest = Duration::from_secs(600);
-        let rolls = [self.pre_roll, self.post_roll, self.chat_before, self.chat_after];
+        let rolls = [self.pre_roll, self.post_roll, self.chat_before, self.chat_min_length];
         if [self.chat_delay, self.chat_onset_delay].iter().chain(&rolls).any(|d| *d > longest) {
             return Err(Error::config("the durations of bounds must be at most 600 s"));
+        }
+        if !(-600.0..=600.0).contains(&self.chat_after) {
+            return Err(Error::config("chat_after must be from -600 to 600 s"));
         }
         if !(0.0..=2.0).contains(&self.chat_stretch) {
             return Err(Error::config("chat_stretch must be from 0 to 2"));
@@ -45,15 +52,22 @@ impl Bounds {
     }
 
     /// Start and end, without the rolls, of what a burst of chat is about, where `delay` is the channel's.
+    ///
+    /// When it began is estimated twice, from where chat began to rise and from where it peaked; the mean of both errs less than
+    /// either, since the rise of a long burst is often that of an earlier one.
     pub(super) fn of_chat(&self, burst: &Burst, delay: Duration) -> (Timestamp, Timestamp) {
-        let onset_delay = (self.chat_onset_delay + delay).saturating_sub(self.chat_delay);
-        let start = burst.onset - onset_delay - self.chat_before;
-        let length = burst.last.micros_since(burst.onset).max(0) as f64;
-        let end = burst.peak - delay + self.chat_after;
-        let end = end.offset_micros((self.chat_stretch * length) as i64);
-        (start, end.max(start + Duration::from_secs(1)))
+        let by_onset = burst.onset - (self.chat_onset_delay + delay).saturating_sub(self.chat_delay);
+        let by_peak = burst.peak - delay;
+        let start = by_onset.offset_micros(by_peak.micros_since(by_onset) / 2) - self.chat_before;
+        let length = burst.last.micros_since(burst.onset).clamp(0, LONGEST_BURST.as_micros() as i64) as f64;
+        let end = by_peak.offset_micros((self.chat_after * 1e6 + self.chat_stretch * length) as i64);
+        let least = self.chat_min_length.saturating_sub(self.pre_roll + self.post_roll);
+        (start, end.max(start + least.max(Duration::from_secs(1))))
     }
 }
+
+/// Chat that goes on for longer than this talks of something else by then.
+const LONGEST_BURST: Duration = Duration::from_secs(60);
 
 /// A burst of chat in a moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -26,7 +26,7 @@ pub struct FusionConfig {
     /// How long after the last evidence a clip ends, in seconds.
     #[serde(skip_serializing_if = "Option::is_none", with = "optional_secs")]
     pub post_roll: Option<Duration>,
-    /// The least time from one moment's peak to the opening of the next, in seconds.
+    /// For how long after a moment's peak chat opens no other, in seconds.
     #[serde(skip_serializing_if = "Option::is_none", with = "optional_secs")]
     pub refractory: Option<Duration>,
     /// A moment closes after this long whatever happens, in seconds.

@@ -26,7 +26,7 @@ pub struct Decision {
     /// For how long evidence must stay away for a moment to close.
     #[serde(with = "crate::config::secs")]
     pub quiet: Duration,
-    /// The least time from one moment's peak to the opening of the next.
+    /// For how long after a moment's peak late evidence is taken to speak of it still.
     #[serde(with = "crate::config::secs")]
     pub refractory: Duration,
     /// A moment closes after this long whatever happens.

@@ -28,8 +28,9 @@ use crate::{Error, Result, StreamId, Timestamp};
 ///   (chat) that lifts L above `enter`, or fast evidence that stays above it, *opens* it; otherwise it is
 ///   *dropped*. Chat alone opens a moment; a marker does so at once.
 /// - An open moment *closes* when fresh evidence has stayed below `enter − hysteresis` for `quiet`, or after
-///   `max_length`. The next one opens no earlier than `refractory` after its peak, and only after evidence
-///   has fallen below the exit threshold, so that one long roar is one moment.
+///   `max_length`. For `refractory` after its peak chat is not heard, since it still speaks of it: the next moment opens then, and
+///   only after evidence has fallen below the exit threshold, so that one long roar is one moment. Fast evidence that
+///   began after the close is another happening and need not wait.
 /// - It starts at the earliest fast onset, or, with chat alone, at chat's peak less the chat delay. The delay
 ///   is learned from the stream's own moments that had both.
 /// - The evidence of a moment is each group's strongest signal at the peak, and the prior (`fusion`/`prior`, the
@@ -55,7 +56,8 @@ struct State {
     last_tick: Option<Timestamp>,
     idle: bool,
     active: Option<Active>,
-    blocked_until: Option<Timestamp>,
+    /// When the last moment closed, and until when late evidence may still speak of it.
+    closed: Option<(Timestamp, Timestamp)>,
     /// Evidence has been low since the last moment.
     armed: bool,
     budget: Budget,
@@ -72,7 +74,7 @@ impl EvidenceFusion {
             last_tick: None,
             idle: true,
             active: None,
-            blocked_until: None,
+            closed: None,
             armed: true,
             budget: Budget::default(),
             delay: ChatDelay::default(),
@@ -103,7 +105,11 @@ impl EvidenceFusion {
             memory.advance(now, group);
         }
         self.state.naming.advance(now, &self.setup.naming);
-        let weighed = Weighed::new(&self.setup, &self.state.memories, now);
+        let mut weighed = Weighed::new(&self.setup, &self.state.memories, now);
+        self.state.armed |= self.state.active.is_none() && weighed.fresh < self.setup.weights.decision.exit();
+        if self.refractory(now).is_some() {
+            weighed = weighed.without_late();
+        }
         match self.state.active.take() {
             None => self.begin(&weighed, now, out),
             Some(active) => self.follow(active, &weighed, now, out),
@@ -113,6 +119,16 @@ impl EvidenceFusion {
             && self.state.memories.iter().all(Memory::is_empty);
         if self.state.idle {
             self.state.armed = true;
+            self.rest();
+        }
+    }
+
+    /// Nothing is remembered: gives memory back, since most streams are quiet most of the time.
+    fn rest(&mut self) {
+        self.state.memories.iter_mut().for_each(Memory::shrink);
+        self.state.naming.shrink();
+        if self.state.pending.is_empty() {
+            self.state.pending.shrink_to_fit();
         }
     }
 
@@ -128,15 +144,22 @@ impl EvidenceFusion {
         }
     }
 
+    /// When the last moment closed, while its refractory time lasts.
+    fn refractory(&self, now: Timestamp) -> Option<Timestamp> {
+        self.state.closed.filter(|(_, until)| now < *until).map(|(closed, _)| closed)
+    }
+
     /// Without a moment: is there one now?
     fn begin(&mut self, weighed: &Weighed, now: Timestamp, out: &mut Vec<Moment>) {
         let decision = &self.setup.weights.decision;
         let wished = weighed.decisive > 0.0;
-        if !wished {
-            self.state.armed |= weighed.fresh < decision.exit();
-            if !self.state.armed || self.state.blocked_until.is_some_and(|until| now < until) {
-                return;
-            }
+        let allowed = match self.refractory(now) {
+            // What was heard or seen after the last moment is another happening; what chat says need not be.
+            Some(closed) => weighed.fast_onset.is_some_and(|onset| onset > closed),
+            None => self.state.armed,
+        };
+        if !wished && !allowed {
+            return;
         }
         let margin = self.state.budget.margin(self.setup.clips_per_hour, now);
         let opens = wished || (weighed.late > 0.0 && weighed.total >= decision.enter + margin);
@@ -194,7 +217,7 @@ impl EvidenceFusion {
     }
 
     fn close(&mut self, active: Active, now: Timestamp, out: &mut Vec<Moment>) {
-        self.state.blocked_until = Some(active.peak + self.setup.weights.decision.refractory);
+        self.state.closed = Some((now, active.peak + self.setup.weights.decision.refractory));
         self.state.armed = false;
         let lesson = active.lesson(&self.setup.weights.bounds);
         self.emit(active, MomentState::Closed, now, out);
@@ -228,9 +251,9 @@ impl Fusion for EvidenceFusion {
     }
 
     fn finish(&mut self, out: &mut Vec<Moment>) {
-        // The end is infinity: ticks go on until nothing is undecided, so that it does not matter how far the
-        // watermark had come.
-        while (self.state.active.is_some() || !self.state.pending.is_empty())
+        // The end is infinity: ticks go on until everything has faded, so that it does not matter how far the
+        // watermark had come. Evidence that is held may still open a moment once the refractory time is over.
+        while (!self.state.idle || !self.state.pending.is_empty())
             && let Some(tick) = self.next_tick()
         {
             self.run(tick, out);

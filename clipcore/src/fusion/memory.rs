@@ -98,6 +98,13 @@ impl Memory {
         self.held.iter().rev().take_while(|item| now < item.at + FRESH).last()
     }
 
+    /// Gives back memory that an empty one does not need.
+    pub(super) fn shrink(&mut self) {
+        if self.held.is_empty() {
+            self.held.shrink_to_fit();
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.held.is_empty() && self.fading.is_none()
     }

@@ -53,6 +53,9 @@ pub struct Weights {
     pub format: u32,
     /// Names these weights, for logs.
     pub version: String,
+    /// The streams that they were fitted to: scores on these are no results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fitted_to: Vec<String>,
     /// The log-odds of a moment at an instant without any evidence.
     pub bias: f64,
     /// Log-likelihood ratios are not believed beyond this.

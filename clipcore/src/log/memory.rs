@@ -118,6 +118,10 @@ impl EventLog for MemoryLog {
         }
         Ok(())
     }
+
+    async fn trimmed(&self, partition: u32) -> Result<Offset> {
+        Ok(self.partition(partition)?.first)
+    }
 }
 
 #[cfg(test)]

@@ -100,6 +100,22 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// `Io` or `Unavailable`.
     async fn trim(&self, partition: u32, before: Offset) -> Result<()>;
+
+    /// The offset before which records were trimmed away; 0 where none were.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    async fn trimmed(&self, partition: u32) -> Result<Offset>;
+
+    /// An offset from which on the records take at most `bytes`, as far as whole segments allow; 0, which keeps
+    /// everything, where the log does not know.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    async fn within(&self, partition: u32, bytes: u64) -> Result<Offset> {
+        let _ = (partition, bytes);
+        Ok(0)
+    }
 }
 
 /// The partition that a stream hashes to.

@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -56,8 +57,14 @@ impl Ffmpeg {
         if !out.status.success() {
             let said = String::from_utf8_lossy(&out.stderr);
             let tail: Vec<&str> = said.lines().rev().take(3).collect();
-            return Err(Error::new(ErrorKind::Media, "ffmpeg failed")
-                .with_context("said", tail.into_iter().rev().collect::<Vec<_>>().join(" / ")));
+            let mut error = Error::new(ErrorKind::Media, "ffmpeg failed")
+                .with_context("program", self.path.display())
+                .with_context("status", out.status)
+                .with_hint("run it by hand; CLIPCORE_FFMPEG names another one");
+            if !tail.is_empty() {
+                error = error.with_context("said", tail.into_iter().rev().collect::<Vec<_>>().join(" / "));
+            }
+            return Err(error);
         }
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
@@ -88,14 +95,16 @@ impl Ffmpeg {
     ) -> Result<Running> {
         let mut child = command.stderr(Stdio::piped()).spawn().map_err(|e| self.missing(e))?;
         let messages = Messages::default();
-        if let Some(stderr) = child.stderr.take() {
-            let messages = messages.clone();
-            // A child whose messages nobody reads stops when the pipe is full.
-            thread::Builder::new()
-                .name("ffmpeg-messages".into())
-                .spawn(move || messages.drain(stderr, heard))?;
-        }
-        Ok(Running { child, messages })
+        let drain = match child.stderr.take() {
+            Some(stderr) => {
+                let messages = messages.clone();
+                // A child whose messages nobody reads stops when the pipe is full.
+                let drain = thread::Builder::new().name("ffmpeg-messages".into());
+                Some(drain.spawn(move || messages.drain(stderr, heard))?)
+            }
+            None => None,
+        };
+        Ok(Running { child, messages, drain })
     }
 
     fn missing(&self, source: std::io::Error) -> Error {
@@ -156,9 +165,27 @@ pub struct Running {
     pub child: Child,
     /// What it printed.
     pub messages: Messages,
+    drain: Option<JoinHandle<()>>,
 }
 
+/// So long is waited for the last words of a child that has ended: its messages come through a thread that may not have
+/// had its turn yet.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_millis(20);
+
 impl Running {
+    /// The last lines of a child that has ended, or is about to, as one line.
+    pub fn last_words(&self) -> String {
+        let draining = || self.drain.as_ref().is_some_and(|drain| !drain.is_finished());
+        for _ in 0..LAST_WORDS.div_duration_f32(STEP) as u32 {
+            if !draining() {
+                break;
+            }
+            thread::sleep(STEP);
+        }
+        self.messages.lines().join(" / ")
+    }
+
     /// Asks the child to end, and a second later makes it: one request is ignored while ffmpeg waits for a socket.
     pub fn terminate(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -171,7 +198,7 @@ impl Running {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;
             }
-            thread::sleep(std::time::Duration::from_millis(20));
+            thread::sleep(STEP);
         }
         self.kill();
     }
@@ -186,5 +213,20 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_come_after_the_end_are_heard() {
+        let shell = Ffmpeg::at("sh");
+        let mut command = Command::new("sh");
+        command.args(["-c", "(sleep 0.3; echo too late >&2) & exit 3"]);
+        let mut running = shell.spawn(&mut command).unwrap();
+        assert_eq!(running.child.wait().unwrap().code(), Some(3));
+        assert_eq!(running.last_words(), "too late");
     }
 }

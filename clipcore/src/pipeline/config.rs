@@ -22,6 +22,13 @@ pub struct PipelineConfig {
     /// Stream time between checkpoints.
     #[serde(with = "crate::config::secs")]
     pub checkpoint_every: Duration,
+    /// Records of the log that are older than this, in stream time, are dropped at a checkpoint; 0 keeps them for
+    /// ever.
+    #[serde(with = "crate::config::secs")]
+    pub log_retain: Duration,
+    /// Bytes of each of the log's partitions beyond which the oldest records are dropped at a checkpoint; 0 is
+    /// without limit.
+    pub log_max_bytes: u64,
     /// How far a camera may fall behind a live one before the stream goes on without it.
     #[serde(with = "crate::config::secs")]
     pub max_camera_lag: Duration,
@@ -42,6 +49,8 @@ impl Default for PipelineConfig {
             sink_queue: 16,
             max_backlog: 4096,
             checkpoint_every: Duration::from_secs(30),
+            log_retain: Duration::ZERO,
+            log_max_bytes: 0,
             max_camera_lag: Duration::from_secs(10),
             max_ahead: Duration::from_secs(24 * 3600),
             grace: Duration::from_secs(10),

@@ -18,6 +18,7 @@ use super::journal::{Journal, State};
 use super::observe::{Notice, Progress};
 use super::outgoing::Outgoing;
 use super::reference::Reference;
+use super::retention::{Ages, Needs, Retention};
 use super::schedule::Schedules;
 use super::stats::Counters;
 use super::ticker::Ticker;
@@ -36,6 +37,7 @@ pub(super) struct Driver {
     pub(super) make_engine: EngineFactory,
     pub(super) seat: Seat,
     pub(super) journal: Journal,
+    pub(super) retention: Arc<Retention>,
     pub(super) gate: Gate,
     pub(super) intake: Intake,
     pub(super) reference: Reference,
@@ -75,6 +77,7 @@ pub(super) struct Running {
     pub(super) cutter_error: Option<Error>,
     pub(super) clips_closed: bool,
     snapshot_failed: bool,
+    trim_failed: bool,
     /// The clock that observers were told last.
     told: Option<Timestamp>,
 }
@@ -305,15 +308,31 @@ impl Driver {
             clock: self.gate.clock,
             wall_offset: self.gate.wall_offset,
             ended: self.state.ended,
+            ages: Ages::default(),
         };
-        match self.journal.checkpoint(&state).await {
-            Ok(()) => self.counters.update(|s| s.checkpoints += 1),
+        match self.journal.checkpoint(state, self.shared.config.log_retain).await {
+            Ok(needs) => {
+                self.counters.update(|s| s.checkpoints += 1);
+                self.trim(needs).await;
+            }
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 return Err(error.with_hint("another process has taken this stream over; stop one of them"));
             }
             Err(error) => self.notice(format!("checkpoint failed: {error}"), Some(error.kind())),
         }
         Ok(())
+    }
+
+    /// Drops what nobody needs of the log. A failure is told once: it costs room, and nothing else.
+    async fn trim(&mut self, needs: Needs) {
+        let (journal, config) = (&self.journal, &self.shared.config);
+        let (log, partition) = (&*journal.log, journal.lease.partition);
+        let trimmed = self.retention.trim(log, partition, &self.stream, needs, config).await;
+        if let Err(error) = trimmed
+            && !std::mem::replace(&mut self.state.trim_failed, true)
+        {
+            self.notice(format!("the log cannot be trimmed: {error}"), Some(error.kind()));
+        }
     }
 
     pub(super) fn notice(&self, text: String, error: Option<ErrorKind>) {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ledger;
+use super::retention::{Ages, Needs};
 use crate::log::{Checkpoint, EventLog, Lease, Offset, Record};
 use crate::{Error, ErrorKind, Result, StreamId, Timestamp};
 
@@ -22,6 +23,8 @@ pub(super) struct State {
     pub(super) clock: Option<Timestamp>,
     pub(super) wall_offset: Option<i64>,
     pub(super) ended: bool,
+    #[serde(default)]
+    pub(super) ages: Ages,
 }
 
 /// The only writer of one stream's records.
@@ -31,6 +34,7 @@ pub(super) struct Journal {
     pub(super) consumer: String,
     /// Everything before this offset has been taken in.
     pub(super) next: Offset,
+    pub(super) ages: Ages,
     /// Offset and length of the last append, where its end is not yet known.
     last: Option<(Offset, usize)>,
 }
@@ -46,7 +50,14 @@ impl std::fmt::Debug for Journal {
 
 impl Journal {
     pub(super) fn new(log: Arc<dyn EventLog>, lease: Lease, stream: &StreamId) -> Self {
-        Self { log, lease, consumer: format!("pipeline-{stream}"), next: 0, last: None }
+        Self {
+            log,
+            lease,
+            consumer: format!("pipeline-{stream}"),
+            next: 0,
+            ages: Ages::default(),
+            last: None,
+        }
     }
 
     /// Appends records. While the log is full or out of reach it tries again, so that sources wait and
@@ -89,14 +100,20 @@ impl Journal {
         Ok(self.next)
     }
 
-    /// Stores the state together with the offset after everything it has seen.
+    /// Stores the state together with the offset after everything it has seen; gives what is still needed of the log.
     ///
     /// # Errors
     /// `Conflict` where another process has taken the partition over; what the log says.
-    pub(super) async fn checkpoint(&mut self, state: &State) -> Result<()> {
+    pub(super) async fn checkpoint(&mut self, mut state: State, retain: Duration) -> Result<Needs> {
         let next = self.end().await?;
+        let aged = match state.clock {
+            Some(clock) if !retain.is_zero() => self.ages.note(retain, clock, next),
+            _ => 0,
+        };
+        state.ages = self.ages.clone();
         let checkpoint = Checkpoint { next, state: serde_json::to_value(state)? };
-        self.log.checkpoint(&self.lease, &self.consumer, &checkpoint).await
+        self.log.checkpoint(&self.lease, &self.consumer, &checkpoint).await?;
+        Ok(Needs { restart: next, aged })
     }
 
     /// The last checkpoint, where there is one that can be read.

@@ -39,6 +39,12 @@
 //! says again what the log holds; that is counted as `repeated` and left out. Only the real end of the input ends the
 //! stream in the log; a stop does not, and neither do sources that have all failed.
 //!
+//! # How much of the log is kept
+//! Everything, unless [`PipelineConfig`] has a `log_retain` or a `log_max_bytes`: then each checkpoint drops what is older
+//! or beyond that, but never what a restart of one of this pipeline's streams would read. A log may hold more
+//! than was asked for, since it drops whole segments. What [`replay_log`] finds near the beginning of a trimmed log may
+//! differ from what the run found there.
+//!
 //! # Examples
 //! ```no_run
 //! # use std::sync::Arc;
@@ -86,6 +92,7 @@ mod output;
 mod recover;
 mod reference;
 mod replay;
+mod retention;
 mod run;
 mod schedule;
 mod stats;

@@ -119,6 +119,11 @@ impl Driver {
                 s.clips += u64::from(news.ready);
                 s.clips_failed += u64::from(clip.state == ClipState::Failed);
             });
+            if clip.state == ClipState::Failed {
+                let (moment, camera) = (&clip.moment, &clip.camera);
+                let why = clip.reasons.join("; ");
+                self.notice(format!("no clip of moment {moment} on camera {camera}: {why}"), None);
+            }
             self.append(vec![Record::Clip(clip)]).await?;
             self.outgoing.item(item);
         }

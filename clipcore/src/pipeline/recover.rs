@@ -30,7 +30,14 @@ impl Driver {
     /// them.
     pub(super) async fn recover(&mut self) -> Result<()> {
         let from = self.restore().await?;
-        let replayed = self.replay(from).await?;
+        if let Some(from) = from {
+            let trimmed = self.journal.log.trimmed(self.journal.lease.partition).await?;
+            if from < trimmed {
+                let text = "the beginning of the log is gone, it was trimmed: what was found near where it begins now may be found differently";
+                self.notice(text.to_owned(), None);
+            }
+        }
+        let replayed = self.replay(from.unwrap_or(0)).await?;
         let Replayed { logged, logged_late, moments, late } = replayed;
         let mut records: Vec<Record> = late.into_iter().skip(logged_late).map(Record::Late).collect();
         let fresh = moments.into_iter().filter(|m| !logged.contains(&(m.id.clone(), m.rev)));
@@ -57,29 +64,30 @@ impl Driver {
         Ok(())
     }
 
-    /// The offset to replay from: that of the checkpoint, or 0 where there is none that fits.
-    async fn restore(&mut self) -> Result<Offset> {
+    /// The offset to replay from: that of the checkpoint, 0 where it does not fit, `None` where there is none.
+    async fn restore(&mut self) -> Result<Option<Offset>> {
         let state = match self.journal.restore().await {
-            Ok(None) => return Ok(0),
+            Ok(None) => return Ok(None),
             Ok(Some(found)) => found,
             Err(error) if error.kind() == crate::ErrorKind::InvalidInput => {
                 self.notice(format!("the checkpoint is of another form, replaying the log: {error}"), None);
-                return Ok(0);
+                return Ok(Some(0));
             }
             Err(error) => return Err(error),
         };
-        let (next, State { engine, ledger, clock, wall_offset, ended }) = state;
+        let (next, State { engine, ledger, clock, wall_offset, ended, ages }) = state;
         let kinds = self.shared.kinds.clone();
         if let Err(error) = self.seat.call(move |e| e.restore(&engine, &kinds)).await? {
             // Detectors or fusion have changed their state's form: a fresh engine can read the log instead.
             self.notice(format!("the checkpoint does not fit, replaying the log: {error}"), None);
             self.seat = Seat::new((self.make_engine)()?, self.seat.queue());
-            return Ok(0);
+            return Ok(Some(0));
         }
         self.outgoing.ledger = ledger;
         (self.gate.clock, self.gate.wall_offset) = (clock, wall_offset);
         self.state.ended = ended;
-        Ok(next)
+        self.journal.ages = ages;
+        Ok(Some(next))
     }
 
     async fn replay(&mut self, from: Offset) -> Result<Replayed> {

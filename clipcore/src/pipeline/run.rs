@@ -15,6 +15,7 @@ use super::intake::{Inflow, Intake};
 use super::journal::Journal;
 use super::outgoing::Outgoing;
 use super::reference::Reference;
+use super::retention::Retention;
 use super::schedule::Schedules;
 use super::stats::{Counters, PipelineStats};
 use super::summary::{StreamSummary, Summary};
@@ -136,6 +137,7 @@ impl Pipeline {
         let workers = Workers::start(threads)?;
         let ids: Vec<StreamId> = streams.iter().map(|(spec, ..)| spec.id.clone()).collect();
         let leases = acquire(&*log, &ids).await?;
+        let retention = Arc::new(Retention::new(&ids, log.partitions()));
         let mut drivers = JoinSet::new();
         for (index, parts) in streams.into_iter().enumerate() {
             let id = &ids[index];
@@ -144,6 +146,7 @@ impl Pipeline {
                 counters: handle.counters[id].clone(),
                 queue: workers.queue(crc32fast::hash(id.as_str().as_bytes())),
                 log: log.clone(),
+                retention: retention.clone(),
                 sinks: sinks.clone(),
                 shared: shared.clone(),
                 stop: handle.stop.clone(),
@@ -173,6 +176,7 @@ struct Place {
     counters: Arc<Counters>,
     queue: JobQueue,
     log: Arc<dyn EventLog>,
+    retention: Arc<Retention>,
     sinks: Vec<Arc<dyn ClipSink>>,
     shared: Arc<Shared>,
     stop: CancellationToken,
@@ -198,7 +202,7 @@ async fn drive(parts: StreamParts, place: Place) -> StreamSummary {
 
 fn assemble(parts: StreamParts, place: Place) -> (Driver, Vec<Box<dyn Source>>) {
     let (spec, consent, engine, make_engine) = parts;
-    let Place { lease, counters, queue, log, sinks, shared, stop } = place;
+    let Place { lease, counters, queue, log, retention, sinks, shared, stop } = place;
     let config = &shared.config;
     let mut tasks = JoinSet::new();
     let ticks = !spec.sources.is_empty() && !spec.sources.iter().any(|s| s.has_clock());
@@ -212,6 +216,7 @@ fn assemble(parts: StreamParts, place: Place) -> (Driver, Vec<Box<dyn Source>>) 
         ticker: ticks.then(|| Ticker::start(&*shared.time, None, None)),
         seat: Seat::new(engine, queue),
         journal: Journal::new(log, lease, &spec.id),
+        retention,
         schedules: Schedules::new(spec.schedules),
         intake: Intake::default(),
         state: Running::default(),
@@ -253,6 +258,9 @@ impl Driver {
             if self.seat.is_alive() {
                 let checkpointed = self.checkpoint().await;
                 error = error.or(checkpointed.err());
+            }
+            if self.state.ended && error.is_none() {
+                self.retention.forget(self.journal.lease.partition, &self.stream);
             }
         }
         self.tasks.shutdown().await;

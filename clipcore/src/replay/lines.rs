@@ -30,7 +30,7 @@ pub(crate) fn read_line(reader: &mut impl BufRead, buffer: &mut Vec<u8>) -> Resu
             break;
         }
         any = true;
-        let newline = chunk.iter().position(|&b| b == b'\n');
+        let newline = memchr::memchr(b'\n', chunk);
         let part = &chunk[..newline.unwrap_or(chunk.len())];
         let room = MAX_LINE - buffer.len();
         too_long |= part.len() > room;

@@ -6,6 +6,8 @@
 //! - A stream without any is bare JSONL: it is sorted by `at`, and its end is the end of time. It is held in memory
 //!   until the input ends.
 //!
+//! Bare signals, as `clipcore detect` writes them, are taken like the signals of a log.
+//!
 //! A line that cannot be read is counted and reported with its number, and the rest goes on. Chat text that the
 //! consent does not cover is removed before any detector sees it.
 //!
@@ -25,7 +27,7 @@ use serde::Deserialize;
 use crate::consent::Consent;
 use crate::detector::Signal;
 use crate::engine::{Engine, EngineStats};
-use crate::event::{AnyEvent, Clock, Kinds, OWN};
+use crate::event::{AnyEvent, Clock, EventReader, Kinds, OWN};
 use crate::fusion::Moment;
 use crate::ids::shorten;
 use crate::log::Record;
@@ -100,17 +102,32 @@ pub type MakeEngine<'a> = Box<dyn FnMut(&StreamId) -> Result<Engine> + Send + 'a
 /// # Ok::<(), clipcore::Error>(())
 /// ```
 pub struct Replay<'a> {
-    kinds: Kinds,
-    consent: Consent,
-    stream: Option<StreamId>,
+    reader: EventReader,
     make: MakeEngine<'a>,
     lanes: BTreeMap<StreamId, Lane>,
     report: ReplayReport,
 }
 
+/// Boxed where it is large: inputs wait by the million.
 enum Input {
     Event(AnyEvent),
-    Signal(Signal),
+    Signal(Box<Signal>),
+}
+
+impl Input {
+    fn stream(&self) -> &StreamId {
+        match self {
+            Self::Event(event) => event.stream(),
+            Self::Signal(signal) => &signal.stream,
+        }
+    }
+
+    fn at(&self) -> Timestamp {
+        match self {
+            Self::Event(event) => event.at(),
+            Self::Signal(signal) => signal.at,
+        }
+    }
 }
 
 /// One stream: waiting for its first clock, or past it. Without a clock it waits to the end.
@@ -121,7 +138,10 @@ enum Lane {
 
 impl std::fmt::Debug for Replay<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replay").field("consent", &self.consent).field("report", &self.report).finish()
+        f.debug_struct("Replay")
+            .field("consent", &self.reader.consent())
+            .field("report", &self.report)
+            .finish()
     }
 }
 
@@ -129,9 +149,7 @@ impl<'a> Replay<'a> {
     /// A replay that makes an engine for each stream it meets, with the shipped event kinds and no consent.
     pub fn new(make: MakeEngine<'a>) -> Self {
         Self {
-            kinds: Kinds::builtin(),
-            consent: Consent::NONE,
-            stream: None,
+            reader: EventReader::new(Kinds::builtin()).with_consent(Consent::NONE),
             make,
             lanes: BTreeMap::new(),
             report: ReplayReport::default(),
@@ -141,21 +159,21 @@ impl<'a> Replay<'a> {
     /// Reads events with these kinds.
     #[must_use]
     pub fn with_kinds(mut self, kinds: Kinds) -> Self {
-        self.kinds = kinds;
+        self.reader = self.reader.with_kinds(kinds);
         self
     }
 
     /// Says what may be processed of the events; see [`Consent::redact`].
     #[must_use]
     pub fn with_consent(mut self, consent: Consent) -> Self {
-        self.consent = consent;
+        self.reader = self.reader.with_consent(consent);
         self
     }
 
     /// Files events that name no stream under this one.
     #[must_use]
     pub fn with_default_stream(mut self, stream: StreamId) -> Self {
-        self.stream = Some(stream);
+        self.reader = self.reader.with_default_stream(stream);
         self
     }
 
@@ -205,8 +223,8 @@ impl<'a> Replay<'a> {
     /// Where an engine cannot be made.
     pub fn record(&mut self, record: Record, out: &mut dyn FnMut(Found)) -> Result<()> {
         let input = match record {
-            Record::Event(event) => self.consent.redact(event).map(Input::Event),
-            Record::Signal(signal) => Some(Input::Signal(signal)),
+            Record::Event(event) => self.reader.consent().redact(event).map(Input::Event),
+            Record::Signal(signal) => Some(Input::Signal(Box::new(signal))),
             _ => {
                 self.report.skipped += 1;
                 return Ok(());
@@ -227,13 +245,17 @@ impl<'a> Replay<'a> {
             Lane::Running(engine) => engine.to_stream_time(wall),
             Lane::Waiting(_) => None,
         };
-        let event = match self.kinds.parse_event(text, self.stream.as_ref(), &mut to_stream_time) {
+        let event = match self.reader.read(text, &mut to_stream_time) {
             Ok(event) => event,
             // Events are many and records of clipcore's own are few, so those pay for being told apart.
-            Err(error) if !own_record(text) => return Err(error),
+            Err(error) if !own_record(text) => {
+                // A line without a type may be a bare signal, as `clipcore detect` writes them.
+                let signal = serde_json::from_slice::<Signal>(text).map_err(|_| error)?;
+                return Ok(Some(Input::Signal(Box::new(signal))));
+            }
             Err(_) => {
-                return Ok(match Record::from_json(text, &self.kinds)? {
-                    Record::Signal(signal) => Some(Input::Signal(signal)),
+                return Ok(match Record::from_json(text, self.reader.kinds())? {
+                    Record::Signal(signal) => Some(Input::Signal(Box::new(signal))),
                     _ => {
                         self.report.skipped += 1;
                         None
@@ -241,27 +263,19 @@ impl<'a> Replay<'a> {
                 });
             }
         };
-        let event = self.consent.redact(event);
         self.report.withheld += u64::from(event.is_none());
         Ok(event.map(Input::Event))
     }
 
     fn take(&mut self, input: Input, out: &mut dyn FnMut(Found)) -> Result<()> {
-        let stream = match &input {
-            Input::Event(e) => e.stream(),
-            Input::Signal(s) => &s.stream,
-        };
-        if !self.lanes.contains_key(stream) {
-            self.lanes.insert(stream.clone(), Lane::Waiting(Vec::new()));
-        }
         let clock = matches!(&input, Input::Event(e) if e.payload::<Clock>().is_some());
-        let Some(lane) = self.lanes.get_mut(stream) else { return Ok(()) };
+        let lane = self.lanes.entry(input.stream().clone()).or_insert_with(|| Lane::Waiting(Vec::new()));
         if let Lane::Waiting(waiting) = lane {
             if !clock {
                 waiting.push(input);
                 return Ok(());
             }
-            let mut engine = (self.make)(stream)?;
+            let mut engine = (self.make)(input.stream())?;
             for earlier in std::mem::take(waiting) {
                 feed(&mut engine, earlier, &mut self.report);
             }
@@ -317,7 +331,7 @@ fn feed(engine: &mut Engine, input: Input, report: &mut ReplayReport) {
         }
         Input::Signal(signal) => {
             report.signals += 1;
-            engine.signal(signal);
+            engine.signal(*signal);
         }
     }
 }
@@ -330,17 +344,14 @@ fn in_order(
     report: &mut ReplayReport,
     out: &mut dyn FnMut(Found),
 ) {
-    let at = |input: &Input| match input {
-        Input::Event(e) => e.at(),
-        Input::Signal(s) => s.at,
-    };
-    inputs.sort_by_key(at);
+    inputs.sort_by_key(Input::at);
     let second = std::time::Duration::from_secs(1);
-    let mut reached = Timestamp::MIN;
+    let mut next = Timestamp::MIN;
     for input in inputs {
-        let tick = at(&input).floor_to(second);
-        if tick > reached {
-            reached = tick;
+        let now = input.at();
+        if now >= next {
+            let tick = now.floor_to(second);
+            next = tick + second;
             engine.advance(tick);
             drain(engine, out);
         }

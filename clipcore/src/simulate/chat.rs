@@ -18,6 +18,9 @@ pub struct ChatConfig {
     pub raids_per_hour: f64,
     /// Spam waves an hour: three users who repeat one text, four times a second for 20 s.
     pub spam_per_hour: f64,
+    /// Advertisements an hour: `platform.event`s at their start and end, half a minute to a minute and a half apart, and
+    /// chat that complains of them.
+    pub ads_per_hour: f64,
     /// Silences an hour: two minutes with hardly a message.
     pub silences_per_hour: f64,
     /// Times an hour at which chat's delay against the media jumps to another value.
@@ -39,6 +42,7 @@ impl Default for ChatConfig {
             decay: 8.0,
             raids_per_hour: 0.0,
             spam_per_hour: 0.0,
+            ads_per_hour: 0.0,
             silences_per_hour: 0.0,
             latency_steps_per_hour: 0.0,
             max_latency: 8.0,
@@ -58,6 +62,7 @@ pub(super) enum Cause {
     Raid(usize),
     /// Index into the spam waves.
     Spam(usize),
+    Ad,
 }
 
 /// The instants of a simulated chat, in media time and as chat's clock tells them.
@@ -67,6 +72,8 @@ pub(super) struct ChatTimes {
     pub(super) messages: Vec<(f64, Cause)>,
     /// Media seconds of the raids' announcements.
     pub(super) raids: Vec<f64>,
+    /// Media seconds at which advertisements begin and end.
+    pub(super) ads: Vec<(f64, f64)>,
     /// From which media second on chat is this late; sorted.
     latency: Vec<(f64, f64)>,
     skew: f64,
@@ -92,6 +99,15 @@ impl ChatConfig {
         for (i, at) in at_random(self.spam_per_hour, length, &mut bots).into_iter().enumerate() {
             messages.extend((0..80).map(|k| (at + f64::from(k) * 0.25, Cause::Spam(i))));
         }
+        let mut break_time = rng("ads");
+        let ads: Vec<(f64, f64)> = at_random(self.ads_per_hour, length, &mut break_time)
+            .into_iter()
+            .map(|at| (at, at + break_time.between(30.0, 90.0)))
+            .collect();
+        for (at, _) in &ads {
+            let n = break_time.poisson(40.0 * self.rate);
+            messages.extend((0..n).map(|_| (at + 1.0 + break_time.exponential(8.0), Cause::Ad)));
+        }
         let mut hush = rng("silence");
         let silences = at_random(self.silences_per_hour, length, &mut hush);
         messages.retain(|(t, _)| {
@@ -104,7 +120,7 @@ impl ChatConfig {
             .into_iter()
             .map(|at| (at, steps.between(0.0, self.max_latency)))
             .collect();
-        ChatTimes { messages, raids, latency, skew: self.skew_ppm * 1e-6 }
+        ChatTimes { messages, raids, ads, latency, skew: self.skew_ppm * 1e-6 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Simulated streams with a known truth, for tests, benches and `clipcore simulate`.
 //!
 //! Chat is an over-dispersed, self-exciting process whose counts have a chosen Fano factor; highlights lift it late
-//! and not always; raids, spam waves, silences, latency steps and clock skew disturb it. Audio and face detectors
+//! and not always; raids, spam waves, advertisements, silences, latency steps and clock skew disturb it. Audio and face detectors
 //! are simulated at their output. Everything follows from the seed, the same on every machine.
 //!
 //! A simulation shows that a detector copes with what is simulated, not that it works on people: tune on recordings.
@@ -103,6 +103,7 @@ impl Scenario {
             ("chat.decay", c.decay, 0.1, 600.0),
             ("chat.raids_per_hour", c.raids_per_hour, 0.0, 60.0),
             ("chat.spam_per_hour", c.spam_per_hour, 0.0, 60.0),
+            ("chat.ads_per_hour", c.ads_per_hour, 0.0, 20.0),
             ("chat.silences_per_hour", c.silences_per_hour, 0.0, 60.0),
             ("chat.latency_steps_per_hour", c.latency_steps_per_hour, 0.0, 60.0),
             ("chat.max_latency", c.max_latency, 0.0, 600.0),
@@ -141,11 +142,20 @@ impl Scenario {
             let event = AnyEvent::wire(Stamped::new(header(format!("{stream}-m{i}"), told), message));
             arriving.push((told + jitter.between(0.0, self.chat.jitter), event));
         }
-        for (i, &media) in chat.raids.iter().enumerate() {
-            let raid = PlatformEvent { kind: "raid".into(), count: Some(200 + 50 * i as u64) };
+        let mut platform = |id: String, media: f64, kind: &str, count| {
             let told = chat.told(media);
-            let event = AnyEvent::wire(Stamped::new(header(format!("{stream}-raid{i}"), told), raid));
-            arriving.push((told, event));
+            let event = PlatformEvent { kind: kind.into(), count, duration: None };
+            arriving
+                .push((told, AnyEvent::wire(Stamped::new(header(format!("{stream}-{id}"), told), event))));
+        };
+        for (i, &at) in chat.raids.iter().enumerate() {
+            platform(format!("raid{i}"), at, "raid", Some(200 + 50 * i as u64));
+        }
+        for (i, &(start, end)) in chat.ads.iter().enumerate() {
+            platform(format!("ad{i}"), start, "ad_start", None);
+            if end < self.length {
+                platform(format!("ad{i}-end"), end, "ad_end", None);
+            }
         }
         if self.clocks {
             let last = arriving.iter().map(|(t, _)| *t).fold(self.length, f64::max).ceil() as u64;

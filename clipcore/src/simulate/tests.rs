@@ -81,6 +81,7 @@ fn disturbances_are_what_they_are_called() {
     let chat = ChatConfig {
         raids_per_hour: 2.0,
         spam_per_hour: 3.0,
+        ads_per_hour: 3.0,
         silences_per_hour: 2.0,
         latency_steps_per_hour: 4.0,
         skew_ppm: 100.0,
@@ -88,8 +89,13 @@ fn disturbances_are_what_they_are_called() {
     };
     let scenario = Scenario { chat, ..hours(10.0) };
     let simulation = scenario.run().unwrap();
-    let of_kind = |kind: &str| simulation.events.iter().filter(|e| e.kind() == kind).count();
-    assert!((8..=35).contains(&of_kind("platform.event")), "{} raids", of_kind("platform.event"));
+    let platform = |kind: &str| {
+        let events = simulation.events.iter().filter_map(|e| e.payload::<PlatformEvent>());
+        events.filter(|p| *p.kind == *kind).count()
+    };
+    assert!((8..=35).contains(&platform("raid")), "{} raids", platform("raid"));
+    assert!((15..=50).contains(&platform("ad_start")), "{} advertisements", platform("ad_start"));
+    assert!(platform("ad_start") - platform("ad_end") <= 1, "each ends, but for the last");
     let mut spam: BTreeMap<&str, HashSet<&str>> = BTreeMap::new();
     for m in simulation.events.iter().filter_map(|e| e.payload::<ChatMessage>()) {
         let text = m.text.as_deref().unwrap();

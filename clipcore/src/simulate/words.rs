@@ -34,6 +34,8 @@ const ANSWERS: [[&str; 6]; KINDS.len()] = [
     ["BibleThump", "nooo", "sadge", "rip", "F", "so close :("],
 ];
 
+const ADS: [&str; 4] = ["ads", "not now", "ResidentSleeper", "an ad again"];
+
 const RAID: [&str; 4] = ["raid hype", "hello from the raid", "we are here", "RAID RAID RAID"];
 
 /// Writers a usual message comes from, for each message a second: chats with more traffic have more people.
@@ -61,6 +63,7 @@ impl Writers {
                 (format!("u{}", rng.below(3 * self.people)), answers[rng.below(answers.len())].into())
             }
             Cause::Raid(i) => (format!("raid{i}-{}", rng.below(200)), RAID[rng.below(RAID.len())].into()),
+            Cause::Ad => (format!("u{}", rng.below(3 * self.people)), ADS[rng.below(ADS.len())].into()),
             Cause::Spam(i) => (
                 format!("bot{i}-{}", rng.below(3)),
                 format!("BUY FOLLOWERS CHEAP offer {i} BUY FOLLOWERS CHEAP").into(),

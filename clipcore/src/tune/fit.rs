@@ -13,11 +13,17 @@ pub struct TuneOptions {
     pub max_false_alarms_per_hour: f64,
     /// How long the median clip may be.
     pub median_clip: Duration,
+    /// How long all but a tenth of the clips may be.
+    pub longest_clip: Duration,
 }
 
 impl Default for TuneOptions {
     fn default() -> Self {
-        Self { max_false_alarms_per_hour: 7.5, median_clip: Duration::from_millis(44_500) }
+        Self {
+            max_false_alarms_per_hour: 7.5,
+            median_clip: Duration::from_millis(44_500),
+            longest_clip: Duration::from_secs(90),
+        }
     }
 }
 
@@ -40,6 +46,10 @@ pub fn fit(template: &Weights, examples: &[&Example], options: &TuneOptions) -> 
             .with_hint("check that the stream names in the labels are those of the events"));
     }
     let mut weights = template.clone();
+    // What is kept of the template may come from its streams.
+    weights.fitted_to.extend(examples.iter().map(|e| e.stream.to_string()));
+    weights.fitted_to.sort();
+    weights.fitted_to.dedup();
     let setup = FusionSetup::try_new(template.clone())?;
     for (i, calibration) in weights.calibration.iter_mut().enumerate() {
         // What only names moments is not fitted to where moments are.
@@ -105,30 +115,43 @@ fn fit_threshold(weights: &mut Weights, examples: &[&Example], options: &TuneOpt
     Ok(())
 }
 
-fn set_threshold(weights: &mut Weights, enter: f64) {
+/// Sets the enter threshold, and the provisional one a third of the way from the bias to it.
+pub(super) fn set_threshold(weights: &mut Weights, enter: f64) {
     weights.decision.enter = enter;
     let third = weights.bias + (enter - weights.bias) / 3.0;
     weights.decision.provisional = (third * 1e3).round() / 1e3;
 }
 
-/// Looks for the start and end of moments of chat alone, in steps of a second; the stretch stays.
+/// Looks for the clips of moments of chat alone that hold most labels whole, where the median clip may have the length that
+/// is asked for and a tenth of them may be longer than `longest_clip`.
+///
+/// The least length is the median itself; the later a clip ends, the more of them are longer, so that for each start and
+/// stretch the latest end that keeps the median is found by bisection.
 fn fit_chat_bounds(weights: &mut Weights, examples: &[&Example], options: &TuneOptions) -> Result<()> {
-    let limit = options.median_clip.as_secs_f64();
+    let longest = options.longest_clip.as_secs_f64();
+    let median = options.median_clip.as_secs_f64();
     let mut best: Option<(f64, Weights)> = None;
-    for before in 6..=24 {
-        let mut trial = weights.clone();
-        trial.bounds.chat_before = Duration::from_secs(before);
-        trial.bounds.chat_after = Duration::from_secs(60);
-        let length = tally(&trial, examples.iter().copied())?.median_length();
-        // The end moves the length one to one.
-        let after = ((60.0 + limit - length) * 10.0).floor() / 10.0;
-        if after < 0.0 {
-            continue;
-        }
-        trial.bounds.chat_after = Duration::from_secs_f64(after);
-        let coverage = tally(&trial, examples.iter().copied())?.coverage();
-        if best.as_ref().is_none_or(|(c, _)| coverage > *c) {
-            best = Some((coverage, trial));
+    for before in (10..=22).step_by(2) {
+        for stretch in [0.0, 0.2, 0.4, 0.6, 0.8, 1.0] {
+            let mut trial = weights.clone();
+            trial.bounds.chat_min_length = options.median_clip;
+            trial.bounds.chat_before = Duration::from_secs(before);
+            trial.bounds.chat_stretch = stretch;
+            // The end moves in steps of half a second; clips only grow with it.
+            let (mut least, mut most) = (-90_i32, 41_i32);
+            while least < most {
+                let step = (least + most).div_euclid(2);
+                trial.bounds.chat_after = 0.5 * f64::from(step);
+                let found = tally(&trial, examples.iter().copied())?;
+                if found.length(0.5) > median || found.length(0.9) > longest {
+                    most = step;
+                    continue;
+                }
+                least = step + 1;
+                if best.as_ref().is_none_or(|(c, _)| found.coverage() > *c) {
+                    best = Some((found.coverage(), trial.clone()));
+                }
+            }
         }
     }
     if let Some((_, trial)) = best {

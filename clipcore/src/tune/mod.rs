@@ -3,30 +3,37 @@
 //! Everything is deterministic: no clock, and the same input and seed give the same file. What weights are worth is
 //! said by [`cross_validate`], whose moments go to [`eval`](crate::eval); scores on the streams that weights were
 //! fitted to are none.
+//!
+//! People who approve or reject moments teach too ([`Feedback`]): where the threshold should lie
+//! ([`fit_verdicts`]), but nothing of what was never found.
 
 mod calibrate;
+mod collect;
+mod feedback;
 mod fit;
 mod logistic;
 mod tally;
+mod verdicts;
 
+pub use collect::Collector;
+pub use feedback::{Feedback, Judged, Verdict, judged, read_feedback};
 pub use fit::{TuneOptions, cross_validate, fit};
 pub use tally::Tally;
+pub use verdicts::{VerdictOptions, VerdictReport, cross_validate_verdicts, fit_verdicts};
 
 use std::sync::Arc;
 
-use crate::detector::{AnyDetector, DynDetector, Signal};
+use crate::detector::Signal;
 use crate::eval::Label;
-use crate::event::AnyEvent;
-use crate::fusion::{EvidenceFusion, Fusion, FusionSetup, Moment, Weights};
-use crate::model::ModelRegistry;
-use crate::{Result, StreamId};
+use crate::fusion::{EvidenceFusion, Fusion, FusionSetup, Moment, Weights, trace};
+use crate::{Result, StreamId, Timestamp};
 
 /// A stream that weights are fitted to or judged on.
 #[derive(Debug, Clone)]
 pub struct Example {
     /// The stream.
     pub stream: StreamId,
-    /// What the detectors found, in order.
+    /// What the detectors found, in order; see [`Collector`].
     pub signals: Vec<Signal>,
     /// The true moments, in order.
     pub labels: Vec<Label>,
@@ -35,35 +42,16 @@ pub struct Example {
 }
 
 impl Example {
-    /// Runs detectors over a stream's events, in any order, as far as its last event.
-    pub fn observe(
-        stream: StreamId,
-        events: &[AnyEvent],
-        mut labels: Vec<Label>,
-        detectors: Vec<Box<dyn DynDetector>>,
-    ) -> Self {
-        let mut events: Vec<&AnyEvent> = events.iter().collect();
-        events.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-        let mut signals = Vec::new();
-        for detector in detectors {
-            let mut detector = AnyDetector::new(detector, stream.clone(), None, ModelRegistry::default());
-            for event in &events {
-                if detector.wants(event.kind()) {
-                    detector.detect(event);
-                }
-            }
-            if let Some(last) = events.last() {
-                detector.advance(last.at());
-            }
-            signals.extend(detector.take_signals());
-        }
-        signals.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-        labels.sort_by_key(|l| (l.start, l.end));
-        let hours = match (events.first(), events.last()) {
-            (Some(first), Some(last)) => last.at().secs_since(first.at()) / 3600.0,
-            _ => 0.0,
+    /// The log-odds of a moment once a second, as these weights weigh the evidence; they open moments where they
+    /// exceed [`Decision::enter`](crate::fusion::Decision::enter).
+    pub fn log_odds(&self, setup: &FusionSetup) -> Vec<(Timestamp, f64)> {
+        let seconds: Vec<Timestamp> = calibrate::seconds(self).collect();
+        let weights = setup.weights();
+        let rows = trace::group_llrs(setup, &self.signals, seconds.iter().copied());
+        let total = |llrs: Vec<f64>| {
+            weights.bias + weights.groups.values().zip(llrs).map(|(g, llr)| g.weight * llr).sum::<f64>()
         };
-        Self { stream, signals, labels, hours }
+        seconds.into_iter().zip(rows.into_iter().map(total)).collect()
     }
 
     /// The transitions of the moments that these weights find.

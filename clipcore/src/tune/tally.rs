@@ -59,10 +59,11 @@ impl Tally {
         self.covered as f64 / (self.hits as f64).max(1.0)
     }
 
-    /// The median length of a clip in seconds; 0 without clips.
-    pub fn median_length(&self) -> f64 {
+    /// The length in seconds that this share of the clips does not exceed; 0 without clips.
+    pub fn length(&self, share: f64) -> f64 {
         let mut sorted = self.lengths.clone();
         sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+        let index = (sorted.len() as f64 * share) as usize;
+        sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
     }
 }

@@ -30,8 +30,7 @@ struct Recorded {
 impl Recorded {
     async fn new(made: TestStream, container: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let input = dir.path().join(format!("input.{container}"));
-        made.write(&input);
+        let input = made.kept(container);
         record(&input, recorder(&dir.path().join("rec"))).await.unwrap();
         // What another process would find on disk, not what this one remembers.
         let recording = Recording::open(dir.path().join("rec")).unwrap();
@@ -197,5 +196,35 @@ async fn a_clip_that_reaches_past_the_recording_says_what_is_missing() {
         let error = cut(&Ffmpeg::default(), &recorded.recording, &request, None, &path).unwrap_err();
         assert!(error.to_string().contains("nothing is recorded between 50.000 s and 60.000 s"), "{error}");
         assert!(!Path::new(&path).exists());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_joined_from_parts_is_recorded_whole() {
+    if !require("a_file_that_was_joined_from_parts_is_recorded_whole", &["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let part = |first| TestStream { first, pictures: 180, size: (320, 180), ..TestStream::default() };
+    let parts = [0, 180].map(|first| std::fs::read(part(first).kept("ts")).unwrap());
+    let input = dir.path().join("joined.ts");
+    std::fs::write(&input, parts.concat()).unwrap();
+    record(&input, recorder(&dir.path().join("rec"))).await.unwrap();
+    let once = Recording::open(dir.path().join("rec")).unwrap().stats();
+    record(&input, recorder(&dir.path().join("rec"))).await.unwrap();
+    let recording = Recording::open(dir.path().join("rec")).unwrap();
+    assert_eq!(recording.stats().bytes, once.bytes, "what is recorded is recorded again after a restart");
+    let path = dir.path().join("clip.mp4");
+    let whole = recording.span().unwrap();
+    let (start, length) = (whole.start.as_secs_f64(), whole.secs());
+    assert!((11.9..12.1).contains(&length), "{length} s are recorded of twice six");
+    // Before the joint and behind it; at 6 s and 21 ms the second part begins.
+    for (from, to, first, last) in [(0.5, 5.0, 15, 149), (7.0, 11.5, 210, 344)] {
+        let request =
+            CutRequest { span: span(start + from, start + to), peak: None, profile: Profile::Exact };
+        let report = cut(&Ffmpeg::default(), &recording, &request, None, &path).unwrap();
+        let read = reading::clip(&path, &part(0));
+        assert_eq!((read.first, read.last, report.exact), (first, last, true), "{report:?} {read:?}");
+        assert!(read.missing.is_empty() && read.wrong == 0 && read.worst_av_ms() <= 2.0, "{read:?}");
     }
 }

@@ -181,3 +181,50 @@ fn detectors_that_nobody_knows_are_taken_for_z_scores() {
     assert!(states(&found).contains(&Open));
     assert_eq!(&*found.last().unwrap().label, "backflip");
 }
+
+#[test]
+fn something_new_that_is_heard_need_not_wait_until_chat_has_calmed_down() {
+    let roar = |from| run_of("loudness", "loud", from, 6.0, 10.0, 12.0);
+    let closed = |found: &[Moment]| found.iter().filter(|m| m.state == Closed).cloned().collect::<Vec<_>>();
+    let found = closed(&moments([roar(100.0), chat(118.0, 6.0), roar(136.0)]));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!((100.0..125.0).contains(&secs(found[0].peak)) && (136.0..145.0).contains(&secs(found[1].peak)));
+    assert!(
+        found[1].evidence.iter().all(|e| &*e.detector != "chat_burst"),
+        "chat that speaks of the first is no evidence of the second"
+    );
+    assert_eq!(
+        closed(&moments([roar(100.0), chat(118.0, 6.0), chat(132.0, 6.0)])).len(),
+        1,
+        "chat alone has to wait"
+    );
+}
+
+#[test]
+fn a_short_burst_of_chat_gets_no_shorter_a_clip() {
+    let length = |secs_of_chat: f64| {
+        let found = moments([run_of("chat_burst", "burst", 200.0, secs_of_chat, 1.0, 9.0)]);
+        let closed = found.last().unwrap();
+        secs(closed.end) - secs(closed.start)
+    };
+    assert_eq!(length(4.0), length(8.0));
+    assert!(length(60.0) > length(8.0) + 5.0, "{} {}", length(60.0), length(8.0));
+}
+
+#[test]
+fn evidence_that_the_refractory_time_still_blocks_at_the_end_is_decided_all_the_same() {
+    let config = FusionConfig { refractory: Some(std::time::Duration::from_secs(30)), ..Default::default() };
+    let first = moments_with(config.clone(), [chat(100.0, 9.0)]);
+    let blocked = secs(first.last().unwrap().peak) + 30.0;
+    let signals = [chat(100.0, 9.0), run_of("chat_burst", "burst", blocked - 0.6, 1.0, 1.0, 9.0)].concat();
+    let setup = config.setup().unwrap();
+    // However far the watermark had come when the input ended.
+    for advanced in [0.0, blocked - 0.5, blocked + 60.0] {
+        let mut fusion = EvidenceFusion::new(stream(), setup.clone());
+        let mut out = Vec::new();
+        signals.iter().for_each(|signal| fusion.push(signal));
+        fusion.advance(Timestamp::try_from_secs_f64(advanced).unwrap(), &mut out);
+        fusion.finish(&mut out);
+        assert_eq!(states(&out), [Open, Closed, Open, Closed], "advanced to {advanced}");
+    }
+}

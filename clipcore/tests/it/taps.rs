@@ -61,8 +61,7 @@ where
     Watcher<E, T>: Detector,
 {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("input.mp4");
-    made.write(&file);
+    let file = made.kept("mp4");
     let seen = Seen::default();
     let config = MediaConfig { frames: FrameConfig { width: 320, fps }, ..MediaConfig::default() };
     let source = MediaSource::new(

@@ -27,10 +27,21 @@ pub fn samples(from: usize, count: usize, rate: usize) -> Vec<f32> {
     (from..from + count).map(|i| sample(i, rate)).collect()
 }
 
+/// A fit that no other place of the melody reaches.
+const SURE: f32 = 0.9;
+
 /// Where sound at [`RATE`] comes from: the shift in milliseconds against `expected` (seconds of the melody at
 /// the sound's first sample) that fits best within ±`reach_ms`; positive where the sound is *later* than it should be.
 /// `None` where nothing fits (correlation under 0.6).
 pub fn offset_ms(sound: &[f32], expected: f64, reach_ms: usize) -> Option<f64> {
+    // Nearly all sound is where it belongs: the wide search is for what is not.
+    let near = best_fit(sound, expected, 5.min(reach_ms)).filter(|(fit, _)| *fit >= SURE);
+    let (fit, ms) = near.or_else(|| best_fit(sound, expected, reach_ms))?;
+    (fit >= 0.6).then_some(ms)
+}
+
+/// The best correlation within ±`reach_ms`, and its shift in milliseconds.
+fn best_fit(sound: &[f32], expected: f64, reach_ms: usize) -> Option<(f32, f64)> {
     let reach = (reach_ms * RATE / 1000) as i64;
     let zero = (expected * RATE as f64).round() as i64;
     let part = zero as f64 - expected * RATE as f64;
@@ -53,9 +64,6 @@ pub fn offset_ms(sound: &[f32], expected: f64, reach_ms: usize) -> Option<f64> {
         })
         .collect();
     let best = (0..fit.len()).max_by(|&a, &b| fit[a].total_cmp(&fit[b]))?;
-    if fit[best] < 0.6 {
-        return None;
-    }
     // A parabola through the best three lags gives the part of a sample.
     let fine = match (best.checked_sub(1).and_then(|i| fit.get(i)), fit.get(best + 1)) {
         (Some(l), Some(r)) if (l - 2.0 * fit[best] + r).abs() > 1e-9 => {
@@ -64,5 +72,5 @@ pub fn offset_ms(sound: &[f32], expected: f64, reach_ms: usize) -> Option<f64> {
         _ => 0.0,
     };
     // The window at lag L starts L − reach after `zero`: content from later in the melody means early sound.
-    Some(-((best as i64 - reach) as f64 + fine + part) / RATE as f64 * 1000.0)
+    Some((fit[best], -((best as i64 - reach) as f64 + fine + part) / RATE as f64 * 1000.0))
 }

@@ -12,4 +12,5 @@ pub mod programs;
 pub mod publisher;
 pub mod reading;
 pub mod relay;
+pub mod rtsp;
 pub mod stream;

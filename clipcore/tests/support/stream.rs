@@ -1,8 +1,11 @@
 //! Makes test streams: a numbered picture per frame, a known melody as sound.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::barcode::Painter;
 use super::melody;
@@ -74,6 +77,35 @@ impl TestStream {
     /// Length in seconds.
     pub fn secs(&self) -> f64 {
         self.time_of(self.pictures)
+    }
+
+    /// The stream in a file that ends in `.container`, made when it is first asked for and then kept for all tests and
+    /// all later runs. Nobody may write to it.
+    ///
+    /// # Panics
+    /// Where ffmpeg fails.
+    pub fn kept(&self, container: &str) -> PathBuf {
+        static MADE: Mutex<BTreeMap<PathBuf, Arc<OnceLock<()>>>> = Mutex::new(BTreeMap::new());
+        let sources = [include_str!("stream.rs"), include_str!("barcode.rs"), include_str!("melody.rs")];
+        let mut hasher = DefaultHasher::new();
+        (sources, format!("{self:?}")).hash(&mut hasher);
+        let name = format!("stream-{:016x}.{container}", hasher.finish());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let once = MADE
+            .lock()
+            .expect("making a stream does not happen under the lock")
+            .entry(path.clone())
+            .or_default()
+            .clone();
+        once.get_or_init(|| {
+            if !path.exists() {
+                // Another test program may be at it too: whoever is last replaces like by like.
+                let own = path.with_extension(format!("{}.{container}", std::process::id()));
+                self.write(&own);
+                std::fs::rename(&own, &path).expect("the stream can be kept");
+            }
+        });
+        path
     }
 
     /// Encodes the stream to `path`; its ending names the container (`mp4`, `ts`, `flv`, `mkv`).

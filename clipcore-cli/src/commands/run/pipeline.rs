@@ -7,7 +7,7 @@ use clipcore::clock::SystemTimeSource;
 use clipcore::cutter::{Clip, MediaCutter};
 use clipcore::event::Kinds;
 use clipcore::fusion::Moment;
-use clipcore::log::{FileLog, FileLogConfig};
+use clipcore::log::FileLog;
 use clipcore::media::ffmpeg::Ffmpeg;
 use clipcore::pipeline::{Pipeline, StreamSpec, Summary};
 use clipcore::privacy::Pseudonymizer;
@@ -41,13 +41,13 @@ impl Outcome {
         if !quiet {
             let ready = self.clips.iter().filter(|c| c.state == clipcore::cutter::ClipState::Ready);
             let ready: std::collections::HashSet<_> = ready.map(|c| &c.id).collect();
-            if !ready.is_empty() {
+            if !self.clips.is_empty() {
                 output::note(&demo::table(&self.moments, &self.clips).to_string());
             }
             for stream in &self.summary.streams {
                 let s = &stream.stats;
                 output::note(&format!(
-                    "{}: {} s, {} events, {} signals, {} too late, {} bad; {} clips in {}",
+                    "{}: {} s, {} events, {} signals, {} too late, {} bad; {} clips{} in {}",
                     stream.stream,
                     s.clock.map_or(0.0, Timestamp::as_secs_f64).round(),
                     s.events,
@@ -55,6 +55,7 @@ impl Outcome {
                     s.late,
                     s.bad,
                     ready.len(),
+                    if s.clips_failed > 0 { format!(", {} failed,", s.clips_failed) } else { String::new() },
                     self.out.join("clips").display(),
                 ));
                 if stream.was_ended {
@@ -129,7 +130,8 @@ async fn run_pipeline(
             progress.line(format!("{name} is off: it needs --consent {needs}"));
         }
     }
-    let log = FileLog::open(out.join("log"), FileLogConfig::default(), Kinds::builtin()).await?;
+    let log =
+        FileLog::open(out.join("log"), assembly::log_config(&config.pipeline), Kinds::builtin()).await?;
     let lines = JsonlSink::open(out).await?.with_retry(Default::default());
     let mut builder = Pipeline::builder()
         .with_log(Arc::new(log))

@@ -297,6 +297,29 @@ impl EventLog for FileLog {
         .await
         .map_err(|e| e.with_operation("log::trim"))
     }
+
+    async fn trimmed(&self, partition: u32) -> Result<Offset> {
+        Ok(lock(&self.partition(partition)?.view).segments.first().map_or(0, |s| s.base))
+    }
+
+    async fn within(&self, partition: u32, bytes: u64) -> Result<Offset> {
+        let part = self.partition(partition)?;
+        let (dir, view) = (part.dir.clone(), part.view.clone());
+        blocking(move || {
+            let bases: Vec<Offset> = lock(&view).segments.iter().map(|s| s.base).collect();
+            let mut left = bytes;
+            let mut from = bases.last().copied().unwrap_or(0);
+            for base in bases.into_iter().rev() {
+                let path = segment::path(&dir, base);
+                let size = std::fs::metadata(&path).map_err(|e| Error::io(e, &path))?.len();
+                let Some(rest) = left.checked_sub(size) else { break };
+                (left, from) = (rest, base);
+            }
+            Ok(from)
+        })
+        .await
+        .map_err(|e| e.with_operation("log::within"))
+    }
 }
 
 #[cfg(test)]

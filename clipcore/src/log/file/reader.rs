@@ -128,6 +128,7 @@ pub fn segment_records(bytes: &[u8], base: Offset, kinds: &Kinds) -> Result<Vec<
 #[derive(Debug)]
 pub struct FileLogReader {
     kinds: Kinds,
+    trimmed: bool,
     left: VecDeque<(u32, PathBuf, Offset)>,
     open: Option<Open>,
     failed: bool,
@@ -154,12 +155,20 @@ impl FileLogReader {
                 .with_hint("name the folder that a run wrote (its --out)")
                 .with_context("path", dir.display()));
         };
-        let mut left = VecDeque::new();
+        let (mut left, mut trimmed) = (VecDeque::new(), false);
         for partition in 0..partitions {
             let dir = dir.join(partition.to_string());
-            left.extend(segment::list(&dir)?.into_iter().map(|base| (partition, dir.clone(), base)));
+            let bases = segment::list(&dir)?;
+            trimmed |= bases.first().is_some_and(|base| *base > 0);
+            left.extend(bases.into_iter().map(|base| (partition, dir.clone(), base)));
         }
-        Ok(Self { kinds, left, open: None, failed: false })
+        Ok(Self { kinds, trimmed, left, open: None, failed: false })
+    }
+
+    /// Whether the beginning of a partition is gone, because it was [trimmed](crate::log::EventLog::trim): what was
+    /// found near it cannot be found again.
+    pub fn is_trimmed(&self) -> bool {
+        self.trimmed
     }
 
     fn step(&mut self) -> Result<Option<(u32, Offset, Record)>> {

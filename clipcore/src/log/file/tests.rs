@@ -133,7 +133,12 @@ async fn trimmed_segments_are_gone_from_disk_and_stay_so() {
     for id in ["a", "b", "c", "d"] {
         log.append(0, &[kit::marker(id)]).await.unwrap();
     }
+    let sizes = |bytes| log.within(0, bytes);
+    let one = fs::metadata(newest_segment(dir.path())).unwrap().len();
+    assert_eq!(sizes(2 * one).await.unwrap(), 2, "two segments have room");
+    assert_eq!(sizes(0).await.unwrap(), 3, "the newest always stays");
     log.trim(0, 2).await.unwrap();
+    assert_eq!(log.trimmed(0).await.unwrap(), 2);
     assert_eq!(segment::list(&dir.path().join("0")).unwrap(), [2, 3]);
     assert_eq!(ids(&log).await, ["c", "d"], "an offset that was trimmed reads from the oldest kept");
     drop(log);
@@ -141,8 +146,9 @@ async fn trimmed_segments_are_gone_from_disk_and_stay_so() {
     assert_eq!(ids(&log).await, ["c", "d"]);
     log.trim(0, u64::MAX).await.unwrap();
     assert_eq!(log.append(0, &[kit::marker("e")]).await.unwrap(), 4);
-    let left: Vec<_> =
-        FileLogReader::open(dir.path(), Kinds::builtin()).unwrap().map(|r| r.unwrap().1).collect();
+    let reader = FileLogReader::open(dir.path(), Kinds::builtin()).unwrap();
+    assert!(reader.is_trimmed());
+    let left: Vec<_> = reader.map(|r| r.unwrap().1).collect();
     assert_eq!(left, [3, 4]);
 }
 

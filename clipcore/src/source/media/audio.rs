@@ -188,7 +188,7 @@ impl ChildDecoder {
         stdin.write_all(&bytes).map_err(|e| {
             Error::new(ErrorKind::Media, "the sound decoder has ended")
                 .with_source(e)
-                .with_context("said", self.running.messages.lines().join(" / "))
+                .with_context("said", self.running.last_words())
         })
     }
 

@@ -7,9 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::MediaConfig;
 use super::connection::Connection;
+use super::first_picture::FirstPicture;
 use super::input::Input;
 use super::process::{Block, Process, Remedy};
 use super::queue::BoundedQueue;
+use super::rejoin::Rejoin;
 use super::standard_input::StandardInput;
 use super::tap::TapItem;
 use super::timeline::{Timeline, WallEstimate};
@@ -42,6 +44,7 @@ pub(super) struct Ingest {
     /// Civil time of the monotonic clock's zero, read once: a step of the system's clock must not move cuts.
     wall_anchor: WallTime,
     remedy: Remedy,
+    rejoin: Rejoin,
     stdin: Option<StandardInput>,
     /// Samples that came, of all connections.
     samples: u64,
@@ -90,6 +93,7 @@ impl Ingest {
             timeline: Timeline::new(),
             wall: WallEstimate::new(),
             remedy: Remedy::default(),
+            rejoin: Rejoin::default(),
             stdin: None,
             samples: 0,
             last_arrival: None,
@@ -162,7 +166,8 @@ impl Ingest {
                     .with_context("input", self.input.display_name())
                     .with_context("last", why));
             }
-            self.notice(format!("connection lost ({why}); trying again in {:.1} s", backoff.as_secs_f64()));
+            let what = if ever { "connection lost" } else { "no connection" };
+            self.notice(format!("{what} ({why}); trying again in {:.1} s", backoff.as_secs_f64()));
             self.wait(jitter(backoff, now));
             backoff = (backoff * 2).min(BACKOFF.1);
         }
@@ -184,6 +189,7 @@ impl Ingest {
             Process::start(&self.ffmpeg, &self.input, self.config.stall, self.remedy, self.stdin.as_ref())?;
         let mut reader = FragmentReader::new();
         let mut connection: Option<Connection> = None;
+        let mut first_picture = self.input.is_rtsp().then(FirstPicture::default);
         let mut last_byte = self.time.elapsed();
         let mut patience = self.config.stall + START;
         loop {
@@ -217,6 +223,13 @@ impl Ingest {
                         self.samples += samples.len() as u64;
                         self.stdin.iter().for_each(StandardInput::forget);
                         let Some(connection) = &mut connection else { continue };
+                        let samples = match &mut first_picture {
+                            Some(first) => first.admit(&connection.tracks, samples),
+                            None if matches!(self.input, Input::File(_)) => {
+                                self.rejoin.admit(&connection.tracks, samples)
+                            }
+                            None => samples,
+                        };
                         for sample in samples {
                             self.sample(connection, sample)?;
                         }
@@ -224,10 +237,23 @@ impl Ingest {
                             process.stop();
                             return Ok(Ended::Lost("the publisher's timestamps went back".to_owned()));
                         }
-                        // What was joined without care cannot be had again with its own timestamps.
                         if !self.input.is_live() && connection.bent > 12 && !connection.told_bent {
                             connection.told_bent = true;
                             let at = Timestamp::from_micros(connection.last_at_us);
+                            if matches!(self.input, Input::File(_)) && !self.rejoin.is_again() {
+                                self.notice(format!(
+                                    "timestamps go back at {at}: the file was joined from parts; what follows is \
+                                     continued from there"
+                                ));
+                                process.stop();
+                                self.rejoin.again();
+                                // An earlier run may have recorded what lies behind the joint.
+                                let recorded = self.recorder.recording().span();
+                                self.resumed = recorded.is_some_and(|s| s.end > at + Duration::from_secs(1));
+                                self.remedy.joined = true;
+                                return self.connection(received);
+                            }
+                            // What cannot be read twice cannot be had again with timestamps that go on.
                             self.notice(format!(
                                 "timestamps go back at {at}: what follows stands at that instant until they have \
                                  caught up; run the parts one by one to keep all of it"

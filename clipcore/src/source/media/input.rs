@@ -68,6 +68,10 @@ impl Input {
         matches!(self, Self::Url { .. })
     }
 
+    pub(super) fn is_rtsp(&self) -> bool {
+        matches!(self, Self::Url { scheme, .. } if scheme.starts_with("rtsp"))
+    }
+
     /// Whether an orderly end is the end of the input: files, standard input, and playlists that say so.
     pub(super) fn ends(&self) -> bool {
         match self {

@@ -6,11 +6,13 @@
 
 mod audio;
 mod connection;
+mod first_picture;
 mod frames;
 mod ingest;
 mod input;
 mod process;
 mod queue;
+mod rejoin;
 mod standard_input;
 mod tap;
 mod timeline;

@@ -19,6 +19,8 @@ pub(super) struct Remedy {
     pub(super) audio: bool,
     /// The sound is no AAC, so nothing can be done about ADTS headers.
     pub(super) not_aac: bool,
+    /// Timestamps go back in the middle, and are to be continued.
+    pub(super) joined: bool,
 }
 
 /// Blocks of 64 KiB that may wait between the pipe and the demultiplexer.
@@ -49,7 +51,10 @@ impl Process {
         if stdin.is_some() {
             command.stdin(Stdio::piped());
         }
-        command.arg("-copyts").args(input.args(stall));
+        if !remedy.joined {
+            command.arg("-copyts");
+        }
+        command.args(input.args(stall));
         // A capital V leaves cover pictures out; everything is optional, so that sound or pictures alone work.
         command.args(["-map", "0:V:0?", "-map", "0:a:0?", "-dn", "-sn", "-c", "copy"]);
         if remedy.video {
@@ -108,12 +113,11 @@ impl Process {
     /// Waits for the end and says what it means: `Ok` for an orderly one.
     pub(super) fn end(mut self, input: &Input) -> Result<()> {
         let status = self.running.child.wait()?;
-        // The last lines may still be on their way through the pipe.
-        std::thread::sleep(Duration::from_millis(20));
-        if status.success() && !self.running.messages.contain("Output file is empty") {
+        let said = self.running.last_words();
+        if status.success() && !said.contains("Output file is empty") {
             return Ok(());
         }
-        let said = input.scrub(&self.running.messages.lines().join(" / "));
+        let said = input.scrub(&said);
         let (kind, message, hint) = explain(&said);
         let mut error =
             Error::new(kind, message).with_context("ffmpeg said", crate::ids::shorten_to(&said, 400));
@@ -150,7 +154,7 @@ impl Process {
             ]
             .iter()
             .any(|name| codec.starts_with(name));
-        Some((Remedy { video: !audio, audio, not_aac: false }, codec))
+        Some((Remedy { video: !audio, audio, ..Remedy::default() }, codec))
     }
 
     pub(super) fn stop(mut self) {

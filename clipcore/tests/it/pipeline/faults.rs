@@ -229,6 +229,9 @@ impl EventLog for Full {
     async fn trim(&self, partition: u32, before: Offset) -> Result<()> {
         self.inner.trim(partition, before).await
     }
+    async fn trimmed(&self, partition: u32) -> Result<Offset> {
+        self.inner.trimmed(partition).await
+    }
 }
 
 #[tokio::test]

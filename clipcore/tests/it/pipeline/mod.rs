@@ -3,5 +3,7 @@
 mod faults;
 mod flow;
 mod restart;
+mod retention;
 mod stage;
 mod support;
+mod threads;

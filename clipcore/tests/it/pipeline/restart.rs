@@ -78,21 +78,26 @@ impl EventLog for Mortal {
     async fn trim(&self, partition: u32, before: Offset) -> Result<()> {
         self.inner.trim(partition, before).await
     }
+    async fn trimmed(&self, partition: u32) -> Result<Offset> {
+        self.inner.trimmed(partition).await
+    }
 }
 
 /// What outlives a process.
-struct World {
-    log: Arc<dyn EventLog>,
-    sinks: [Probe; 2],
-    scissors: Scissors,
-    stream: StreamId,
-    items: Vec<Item>,
+pub(super) struct World {
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) sinks: [Probe; 2],
+    pub(super) scissors: Scissors,
+    pub(super) stream: StreamId,
+    /// How much of the log is kept; zero is all.
+    pub(super) retain: Duration,
+    pub(super) items: Vec<Item>,
     /// Events come from a file rather than from the source.
-    scheduled: bool,
+    pub(super) scheduled: bool,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let stream = stream("show");
         Self {
             log: Arc::new(MemoryLog::new(1)),
@@ -100,13 +105,14 @@ impl World {
             scissors: Scissors::new(false),
             items: show(&stream),
             scheduled: false,
+            retain: Duration::ZERO,
             stream,
         }
     }
 
     /// One process: runs until the input has ended, or until it is killed at the n-th write. Says whether it
     /// came to the end.
-    fn live(&self, kill_at: u64, after: bool, from: f64) -> bool {
+    pub(super) fn live(&self, kill_at: u64, after: bool, from: f64) -> bool {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let log = Arc::new(Mortal {
             inner: self.log.clone(),
@@ -132,6 +138,7 @@ impl World {
             batch: 3,
             queue: 3,
             sink_queue: 1,
+            log_retain: self.retain,
             ..config()
         });
         for sink in &self.sinks {
@@ -153,7 +160,7 @@ impl World {
         ended
     }
 
-    fn block_on<T>(future: impl Future<Output = T>) -> T {
+    pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
     }
 
@@ -192,7 +199,7 @@ impl World {
     }
 }
 
-fn uninterrupted() -> World {
+pub(super) fn uninterrupted() -> World {
     let world = World::new();
     assert!(world.live(u64::MAX, true, 0.0));
     assert_eq!(world.moments().len(), 8);
@@ -253,7 +260,7 @@ impl NameOf for clipcore::sink::MemorySink {
     }
 }
 
-fn last_clock(world: &World) -> f64 {
+pub(super) fn last_clock(world: &World) -> f64 {
     let records = World::block_on(records(&*world.log, &world.stream));
     let clock = |r: &Record| match r {
         Record::Event(e) if e.kind() == "clock" => Some(e.at().as_secs_f64()),

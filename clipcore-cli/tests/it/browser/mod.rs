@@ -1,23 +1,19 @@
 //! A clip plays in a real browser: Chromium shows the frames that were asked for, from the first to the last.
-#![allow(clippy::unwrap_used)] // a test
 
-#[path = "browser/server.rs"]
 mod server;
-#[path = "../../clipcore/tests/support/mod.rs"]
-mod support;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::programs::{find, require, run, skipped};
+use crate::support::stream::TestStream;
 use serde_json::Value;
 use server::Server;
-use support::programs::{find, require, run, skipped};
-use support::stream::TestStream;
 
 /// Reports what a viewer would see, as JSON: the size and duration that the browser believes in, and at each instant it
 /// seeks to, the grey value in the middle of each cell of the barcode.
-const PAGE: &str = include_str!("browser/page.html");
+const PAGE: &str = include_str!("page.html");
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Chromium, ended when the test is over.
@@ -41,7 +37,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         // Asked kindly, it ends its own children too.
-        support::publisher::signal(self.0.id(), "TERM");
+        crate::support::publisher::signal(self.0.id(), "TERM");
         for _ in 0..100 {
             if self.0.try_wait().is_ok_and(|s| s.is_some()) {
                 return;
@@ -76,7 +72,7 @@ fn number(frame: &Value) -> Option<u32> {
             picture[y * columns * cell + column * cell..][..cell].fill(*value);
         }
     }
-    support::barcode::read(&picture, columns * cell, 8 * cell)
+    crate::support::barcode::read(&picture, columns * cell, 8 * cell)
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The program as a person runs it: started, watched through what it writes, interrupted, killed.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub)] // every test binary uses its own part
+#![allow(unreachable_pub)]
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
@@ -67,14 +67,23 @@ impl Clipcore {
 
     /// Waits until `reached` holds; gives up long after any machine would be there.
     pub fn until(&mut self, what: &str, reached: impl Fn(&Self) -> bool) {
-        for _ in 0..PATIENCE {
+        self.until_by(STEP, what, reached);
+    }
+
+    /// The same for what does not last: looks fifty times as often.
+    pub fn until_soon(&mut self, what: &str, reached: impl Fn(&Self) -> bool) {
+        self.until_by(STEP / 50, what, reached);
+    }
+
+    fn until_by(&mut self, step: Duration, what: &str, reached: impl Fn(&Self) -> bool) {
+        for _ in 0..PATIENCE * (STEP.div_duration_f32(step) as u32) {
             // Asked first: what it did last is seen after its end.
             let ended = self.child.try_wait().expect("the program can be waited for");
             if reached(self) {
                 return;
             }
             assert!(ended.is_none(), "{} before {what}\n{}", ended.unwrap_or_default(), self.said());
-            sleep(STEP);
+            sleep(step);
         }
         panic!("{what} did not come\n{}", self.said());
     }
@@ -194,6 +203,17 @@ pub fn file(out: &Path, clip: &Value) -> PathBuf {
     out.join(clip["path"].as_str().expect("a path"))
 }
 
+/// What `clipcore replay` makes of the log, with these settings over [`SETTINGS`].
+pub fn replay(out: &Path, set: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_clipcore"))
+        .args(["replay", "--consent", "chat_text"])
+        .arg(out)
+        .envs(SETTINGS)
+        .envs(set.iter().copied())
+        .output()
+        .expect("clipcore starts")
+}
+
 /// Replays the log and holds the moments against those of the live run, byte for byte.
 pub fn assert_replays(out: &Path) {
     assert_replays_with(out, &[]);
@@ -201,13 +221,7 @@ pub fn assert_replays(out: &Path) {
 
 /// The same for a run with these settings over [`SETTINGS`].
 pub fn assert_replays_with(out: &Path, set: &[(&str, &str)]) {
-    let replay = Command::new(env!("CARGO_BIN_EXE_clipcore"))
-        .args(["replay", "--consent", "chat_text"])
-        .arg(out)
-        .envs(SETTINGS)
-        .envs(set.iter().copied())
-        .output()
-        .expect("clipcore starts");
+    let replay = replay(out, set);
     assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
     let live = fs::read(out.join("moments.jsonl")).expect("moments.jsonl");
     assert!(!live.is_empty(), "no moment was found");

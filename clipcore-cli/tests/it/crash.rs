@@ -1,30 +1,24 @@
 //! `kill -9` of the program at random instants: nothing recorded is lost, nothing broken is ever visible, nothing
 //! is done twice. `CLIPCORE_TEST_ROUNDS` says how often, `CLIPCORE_TEST_SEED` at which instants.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
-
-#[path = "../../clipcore/tests/support/mod.rs"]
-mod support;
-
-mod program;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use program::{
+use crate::program;
+use crate::program::{
     Clipcore, assert_clips_decode, assert_nothing_pending, assert_nothing_twice, assert_replays,
     assert_replays_with,
 };
-use program::{clips, file, lines, markers, ready};
+use crate::program::{clips, file, lines, markers, ready};
+use crate::support::programs::require;
+use crate::support::publisher::Publisher;
+use crate::support::reading;
+use crate::support::relay::Relay;
+use crate::support::stream::TestStream;
 use serde_json::Value;
-use support::programs::require;
-use support::publisher::Publisher;
-use support::reading;
-use support::relay::Relay;
-use support::stream::TestStream;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -41,15 +35,9 @@ fn instants() -> impl Iterator<Item = f64> {
     })
 }
 
-/// A stream of `secs`, made once for each length.
 fn stream(secs: u32) -> (TestStream, PathBuf) {
-    static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let dir = DIR.get_or_init(|| tempfile::tempdir().unwrap());
     let made = TestStream { size: (320, 180), pictures: secs * 30, ..TestStream::default() };
-    let path = dir.path().join(format!("{secs}.mp4"));
-    if !path.exists() {
-        made.write(&path);
-    }
+    let path = made.kept("mp4");
     (made, path)
 }
 
@@ -138,11 +126,18 @@ fn killed_while_reading_a_file(test: &str, rounds: u64) {
     }
 }
 
+/// Whether a clip's file is being written.
+fn is_cutting(out: &Path) -> bool {
+    let mut clips = fs::read_dir(out.join("clips")).into_iter().flatten().flatten();
+    clips.any(|entry| entry.path().extension().is_some_and(|e| e == "tmp"))
+}
+
+/// Every other kill meets a clip that is being cut, the others any instant of the recording.
 fn killed_while_recording_live(test: &str, rounds: u64) {
     if !require(test, &["ffprobe"]) {
         return;
     }
-    let secs = 24 + 9 * rounds as u32;
+    let secs = 24 + 16 * rounds as u32;
     let (made, source) = stream(secs);
     let Some(relay) = Relay::start(test) else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -154,27 +149,37 @@ fn killed_while_recording_live(test: &str, rounds: u64) {
         || Clipcore::start(&relay.url("show"), &out, Some(&chat), &[("CLIPCORE__MEDIA__GIVE_UP", "4")]);
     let mut program = start();
     program.until_recorded(3.0);
-    let mut kills = 0;
+    let (mut kills, mut cut_short, mut kept) = (0, 0, BTreeMap::new());
     for part in instants().take(rounds as usize) {
-        sleep(Duration::from_secs_f64(6.0 * part));
-        let reached = program::recorded_until(&out).unwrap();
+        let cutting = kills % 2 == 1;
         // A slow machine gets through fewer rounds before the stream is over.
-        if reached + 10.0 > f64::from(secs) {
+        let reached = program::recorded_until(&out).unwrap();
+        if reached + if cutting { 26.0 } else { 16.0 } > f64::from(secs) {
             break;
+        }
+        if cutting {
+            program.until_soon("a clip being cut", |p| is_cutting(&p.out));
+        } else {
+            sleep(Duration::from_secs_f64(6.0 * part));
         }
         program.kill();
         kills += 1;
         let before = complete_parts(&out);
         let (reached, clips) = (program::recorded_until(&out).unwrap(), clips(&out).len());
-        println!("killed at {reached:.1} s: {} files, {clips} clip lines", before.len());
+        let what = if is_cutting(&out) { " while a clip was being cut" } else { "" };
+        cut_short += usize::from(!what.is_empty());
+        println!("killed at {reached:.1} s{what}: {} files, {clips} clip lines", before.len());
         assert_clips_decode(&out);
         program = start();
         program.until_recorded(reached + 1.0);
         assert_still_there(&out, &before);
+        kept = before;
     }
-    assert!(kills > 0, "the stream was over before the first kill");
+    println!("{kills} kills, {cut_short} of them while a clip was being cut");
+    assert!(kills > rounds / 2, "the stream was over after {kills} kills");
     assert_eq!(program.wait().code(), Some(0), "{}", program.said());
 
+    assert_still_there(&out, &kept);
     assert_nothing_twice(&out);
     assert_nothing_pending(&out);
     assert_clips_decode(&out);
@@ -199,7 +204,7 @@ fn kill_9_while_reading_a_file() {
 
 #[test]
 fn kill_9_while_recording_live() {
-    killed_while_recording_live("kill_9_while_recording_live", setting("CLIPCORE_TEST_ROUNDS", 3).min(3));
+    killed_while_recording_live("kill_9_while_recording_live", setting("CLIPCORE_TEST_ROUNDS", 2).min(3));
 }
 
 #[test]
@@ -216,7 +221,7 @@ fn kill_9_while_reading_a_file_many_times() {
 fn kill_9_while_recording_live_many_times() {
     killed_while_recording_live(
         "kill_9_while_recording_live_many_times",
-        setting("CLIPCORE_TEST_ROUNDS", 12),
+        setting("CLIPCORE_TEST_ROUNDS", 10),
     );
 }
 
@@ -242,4 +247,51 @@ fn an_output_folder_whose_input_has_ended_is_left_as_it_is() {
     let said = again.said();
     assert!(said.contains("has ended") && said.contains("--out"), "{said}");
     assert!(state() == before, "the finished folder was changed");
+}
+
+#[test]
+fn a_log_that_is_trimmed_restarts_and_its_replay_says_what_is_gone() {
+    if !require("a_log_that_is_trimmed_restarts_and_its_replay_says_what_is_gone", &["ffmpeg"]) {
+        return;
+    }
+    let (_, source) = stream(60);
+    let dir = tempfile::tempdir().unwrap();
+    let chat = markers(dir.path(), &[16.0, 30.5, 44.0]);
+    let talk = |n: u32| {
+        let (at, filler) = (f64::from(n) / 50.0, "x".repeat(150));
+        format!(
+            "{{\"type\":\"chat.message\",\"at\":{at},\"data\":{{\"user\":\"u{}\",\"text\":\"{filler}\"}}}}\n",
+            n % 40
+        )
+    };
+    let said = fs::read_to_string(&chat).unwrap() + &(0..3000).map(talk).collect::<String>();
+    fs::write(&chat, said).unwrap();
+    let keep = [("CLIPCORE__PIPELINE__LOG_RETAIN", "10"), ("CLIPCORE__PIPELINE__CHECKPOINT_EVERY", "5")];
+    let whole = dir.path().join("whole");
+    assert_eq!(Clipcore::start(source.to_str().unwrap(), &whole, Some(&chat), &[]).wait().code(), Some(0));
+    let out = dir.path().join("trimmed");
+    let start = || Clipcore::start(source.to_str().unwrap(), &out, Some(&chat), &keep);
+    let mut program = start();
+    let first = out.join("log/0/00000000000000000000.log");
+    program.until_soon("a checkpoint that dropped something", |p| {
+        p.out.join("log/0").exists() && !first.exists() && p.out.join("moments.jsonl").exists()
+    });
+    program.kill();
+    let mut program = start();
+    assert_eq!(program.wait().code(), Some(0), "{}", program.said());
+    assert!(!program.said().contains("done already"), "the kill came too late: {}", program.said());
+    let moments = |out: &Path| fs::read_to_string(out.join("moments.jsonl")).unwrap();
+    assert_eq!(moments(&out), moments(&whole), "moments differ from those of a run that keeps all");
+    assert_eq!(ready(&out).len(), 3);
+    assert_nothing_twice(&out);
+
+    let replay = program::replay(&out, &[]);
+    let (found, said) =
+        (String::from_utf8(replay.stdout).unwrap(), String::from_utf8(replay.stderr).unwrap());
+    assert!(said.contains("the beginning of the log is gone"), "{said}");
+    assert!(
+        !found.is_empty() && found.len() < moments(&out).len() && moments(&out).ends_with(&found),
+        "{found}"
+    );
+    assert!(!String::from_utf8(program::replay(&whole, &[]).stderr).unwrap().contains("gone"));
 }

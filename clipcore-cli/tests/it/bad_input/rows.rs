@@ -1,13 +1,13 @@
 //! The table.
 
-use crate::files::SECRET;
-use crate::{Row, Seen, row};
+use super::files::SECRET;
+use super::{Row, Seen, row};
 
 const NOT_MEDIA: &[&str] =
     &["error: the input is not media that ffmpeg understands", "ffmpeg said: ", "hint: name a recording"];
 
 pub(crate) fn all() -> Vec<Row> {
-    [media(), media_that_works(), addresses(), events(), configuration(), folders(), cuts()]
+    [media(), media_that_works(), addresses(), events(), learning(), configuration(), folders(), cuts()]
         .into_iter()
         .flatten()
         .collect()
@@ -84,6 +84,10 @@ fn media_that_works() -> Vec<Row> {
             .then(whole),
         run("AVI of JPEG and PCM", "mjpeg.avi").says(&["it is recorded as AAC"]).then(whole),
         run("timestamps that go back", "backwards.ts")
+            .says(&["timestamps go back at 7.", "joined from parts"])
+            .then(|seen| seen.records(11.9..12.2)),
+        row("timestamps that go back on a pipe", "run - --out OUT")
+            .stdin("backwards.ts")
             .says(&["timestamps go back at 7.", "run the parts one by one"])
             .then(|seen| seen.records(5.9..6.5)),
         run("timestamps that wrap", "wrap.ts").then(whole),
@@ -198,6 +202,11 @@ fn events() -> Vec<Row> {
             .exits(3)
             .says(&["path: no/chat.jsonl"])
             .then(both),
+        row("replay of what is no event at all", "replay ok.mp4").exits(3).says(&[
+            "ok.mp4, line 1: this is not an event",
+            "error: none of its lines is an event",
+            "path: ok.mp4",
+        ]),
         row("folder without a log", "replay nothing").exits(3).says(&[
             "error: there is no log in this folder",
             "path: nothing",
@@ -213,6 +222,30 @@ fn events() -> Vec<Row> {
             "error: a record of the log is damaged",
             "path: damaged/log/0/",
             "hint: restore the file from a copy",
+        ]),
+    ]
+}
+
+fn learning() -> Vec<Row> {
+    vec![
+        row("nothing to learn from", "tune json.jsonl").exits(2).says(&["--truth", "--feedback"]),
+        row("no labels", "tune --truth no/labels.csv json.jsonl")
+            .exits(3)
+            .says(&["error: there is no such file or folder", "path: no/labels.csv"]),
+        row("labels that are text", "tune --truth text.txt json.jsonl").exits(3).says(&[
+            "error: text.txt",
+            "the header has no column \"stream\"",
+            "hint: write a header stream,start,end[,kind]",
+        ]),
+        row("feedback that is text", "tune --feedback text.txt").exits(3).says(&[
+            "this is not a verdict on a moment",
+            "line: 1",
+            "hint: write {\"moment\":\"ID\",\"verdict\":\"approved\"}",
+        ]),
+        row("weights that are text", "replay json.jsonl --weights text.txt").exits(2).says(&[
+            "error: the weights file cannot be used",
+            "path: text.txt",
+            "hint: leave fusion.weights out",
         ]),
     ]
 }

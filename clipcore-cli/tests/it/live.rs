@@ -1,11 +1,4 @@
 //! Live inputs, driven through the program as a person runs it: real servers, real failures.
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
-
-#[path = "../../clipcore/tests/support/mod.rs"]
-mod support;
-
-mod program;
-mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,28 +6,30 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::program::{
+    Clipcore, assert_nothing_pending, assert_nothing_twice, assert_replays, markers, ready,
+};
+use crate::program::{file, reasons, secs};
+use crate::support::programs::{require, run, skipped};
+use crate::support::publisher::{Publisher, signal};
+use crate::support::reading::{self, ClipReading};
+use crate::support::relay::{Relay, free_port};
+use crate::support::rtsp::RtspServer;
+use crate::support::stream::TestStream;
+use crate::{program, web};
 use clipcore::recorder::Recording;
-use program::{Clipcore, assert_nothing_pending, assert_nothing_twice, assert_replays, markers, ready};
-use program::{file, reasons, secs};
 use serde_json::Value;
-use support::programs::{require, run, skipped};
-use support::publisher::{Publisher, signal};
-use support::reading::{self, ClipReading};
-use support::relay::{Relay, free_port};
-use support::stream::TestStream;
 
 /// Publishers over RTMP round to milliseconds, a player to its time base.
 const ROUNDING: f64 = 0.0015;
 
-/// 44 s with B-pictures, made once.
+/// 50 s with B-pictures. Moments lie late enough in it that a busy machine has connected before their clips begin.
 fn stream() -> (&'static TestStream, &'static Path) {
-    static MADE: OnceLock<(TestStream, PathBuf, tempfile::TempDir)> = OnceLock::new();
-    let (made, path, _) = MADE.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let made = TestStream { size: (320, 180), pictures: 44 * 30, ..TestStream::default() };
-        let path = dir.path().join("source.mp4");
-        made.write(&path);
-        (made, path, dir)
+    static MADE: OnceLock<(TestStream, PathBuf)> = OnceLock::new();
+    let (made, path) = MADE.get_or_init(|| {
+        let made = TestStream { size: (320, 180), pictures: 50 * 30, ..TestStream::default() };
+        let path = made.kept("mp4");
+        (made, path)
     });
     (made, path)
 }
@@ -95,14 +90,14 @@ fn recorded(out: &Path) -> std::sync::Arc<Recording> {
 fn a_relayed_stream_is_clipped_to_the_frame() {
     let test = "a_relayed_stream_is_clipped_to_the_frame";
     let Some((relay, _publisher, dir)) = published(test) else { return };
-    let (out, chat) = (dir.path().join("out"), markers(dir.path(), &[16.0, 24.0, 33.0]));
+    let (out, chat) = (dir.path().join("out"), markers(dir.path(), &[19.0, 27.0, 36.0]));
     let mut program = Clipcore::start(&relay.url("show"), &out, Some(&chat), &[]);
     program.until_recorded(1.0);
     let offset = relay_offset(&relay, dir.path());
     println!("the publisher's FLV shifts every picture by {:.0} ms", offset * 1000.0);
     program.until_ready(2);
     // The third moment has closed when its clip is pending: the interrupt may meet it anywhere in its life.
-    program.until_recorded(41.5);
+    program.until_recorded(44.5);
     assert_eq!(program.interrupt(), Some(130));
 
     assert_nothing_pending(&out);
@@ -121,7 +116,7 @@ fn a_relayed_stream_is_clipped_to_the_frame() {
 #[test]
 fn a_frozen_publisher_loses_nothing() {
     let Some((relay, publisher, dir)) = published("a_frozen_publisher_loses_nothing") else { return };
-    let (out, chat) = (dir.path().join("out"), markers(dir.path(), &[17.0]));
+    let (out, chat) = (dir.path().join("out"), markers(dir.path(), &[20.0]));
     let mut program = Clipcore::start(&relay.url("show"), &out, Some(&chat), &[]);
     program.until_recorded(1.0);
     let offset = relay_offset(&relay, dir.path());
@@ -281,4 +276,48 @@ fn an_srt_stream_is_clipped_to_the_frame() {
     let offset = secs(clip, "achieved", "start") - stream().0.time_of(read.first);
     assert_exact(&out, clip, offset);
     assert_replays(&out);
+}
+
+#[test]
+fn an_rtsp_stream_is_clipped_to_the_frame_and_found_again() {
+    let test = "an_rtsp_stream_is_clipped_to_the_frame_and_found_again";
+    if !require(test, &["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let Some(mut server) = RtspServer::start(test, stream().1) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    // The first clip begins with the first picture of the connection, whose time RTSP clients easily lose.
+    let (out, chat) = (dir.path().join("out"), markers(dir.path(), &[1.0, 18.0]));
+    let mut program = Clipcore::start(&server.url(), &out, Some(&chat), &[]);
+    program.until_ready(2);
+    server.stop();
+    program.until("the loss", |p| p.said().contains("connection lost"));
+    let lost = program::recorded_until(&out).unwrap();
+    sleep(Duration::from_secs(1));
+    server.resume();
+    program.until("the return", |p| p.said().contains("connected again"));
+    program.until_recorded(lost + 12.0);
+    let said = program.said();
+    assert_eq!(program.interrupt(), Some(130));
+    assert!(said.contains("the publisher's timestamps began anew"), "{said}");
+
+    let clips = ready(&out);
+    let read = assert_whole(&out, &clips[0], 0.0);
+    assert_eq!(read.first, 0, "{read:?}");
+    let read = assert_exact(&out, &clips[1], 0.0);
+    println!("{}–{}: sound at most {:.2} ms off", read.first, read.last, read.worst_av_ms());
+    let newest = recorded(&out).newest_info().unwrap();
+    assert_eq!((newest.epoch, newest.session), (1, 1));
+    assert_replays(&out);
+
+    // What came after the loss begins with the file's first picture, at its place behind the gap.
+    let cut = dir.path().join("after.mp4");
+    let span = recorded(&out).span().unwrap().end.as_secs_f64();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clipcore"));
+    command.arg("cut").arg(&out).args(["--stream", program::STREAM, "--exact"]);
+    command.args(["--from", &format!("{:.3}", span - 4.0), "--to", &format!("{:.3}", span - 1.0), "-o"]);
+    run(command.arg(&cut));
+    let read = reading::clip(&cut, stream().0);
+    assert!(read.missing.is_empty() && read.wrong == 0 && read.worst_av_ms() <= 2.0, "{read:?}");
+    assert!((89..=91).contains(&read.pictures), "{read:?}");
 }

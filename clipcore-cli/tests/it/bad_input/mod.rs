@@ -1,13 +1,8 @@
 //! What people get wrong and what the world sends: for each kind of bad input the exit code, the message that a
 //! user reads, and that nothing else is lost. Every row runs the real program.
-#![allow(clippy::unwrap_used)] // a test
 
-#[path = "bad_input/files.rs"]
 mod files;
-#[path = "bad_input/rows.rs"]
 mod rows;
-#[path = "../../clipcore/tests/support/mod.rs"]
-mod support;
 
 use std::fs;
 use std::io::Write;
@@ -15,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use support::programs::require;
+use crate::support::programs::require;
 
 /// What else must be so.
 type Check = Box<dyn Fn(&Seen) + Send + Sync>;
