@@ -25,10 +25,10 @@ pub struct CutArgs {
     /// The folder of a run
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// Where the clip begins: seconds or [h:]mm:ss
+    /// Where the clip begins: seconds, mm:ss or h:mm:ss
     #[arg(long, value_name = "S", value_parser = inputs::instant, allow_negative_numbers = true)]
     pub from: Timestamp,
-    /// Where the clip ends: seconds or [h:]mm:ss
+    /// Where the clip ends: seconds, mm:ss or h:mm:ss
     #[arg(long, value_name = "S", value_parser = inputs::instant, allow_negative_numbers = true)]
     pub to: Timestamp,
     /// Begins and ends on the frames asked for; re-encodes the few frames before the first keyframe

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use clipcore::recorder::Recording;
@@ -35,6 +35,7 @@ pub struct Clipcore {
     pub child: Child,
     pub out: PathBuf,
     said: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Clipcore {
@@ -51,13 +52,13 @@ impl Clipcore {
         let mut stderr = child.stderr.take().expect("a pipe was asked for");
         let said = Arc::new(Mutex::new(String::new()));
         let into = said.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(n @ 1..) = stderr.read(&mut bytes) {
                 into.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..n]));
             }
         });
-        Self { child, out: out.to_owned(), said }
+        Self { child, out: out.to_owned(), said, reader: Some(reader) }
     }
 
     /// What it told people so far.
@@ -117,10 +118,13 @@ impl Clipcore {
         self.wait().code()
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for its last words.
     pub fn wait(&mut self) -> ExitStatus {
         for _ in 0..PATIENCE {
             if let Some(status) = self.child.try_wait().expect("the program can be waited for") {
+                if let Some(reader) = self.reader.take() {
+                    let _ = reader.join();
+                }
                 return status;
             }
             sleep(STEP);

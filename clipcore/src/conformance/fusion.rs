@@ -1,4 +1,4 @@
-//! What every fusion has to keep; see the contract of [`Fusion`](crate::fusion::Fusion).
+//! What every fusion has to keep; see the contract of [`Fusion`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
