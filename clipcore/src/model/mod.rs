@@ -9,6 +9,7 @@
 //! Implement [`Model`]. Wrap it in [`Batched`] where the model gains from seeing several streams' inputs at once.
 
 mod batched;
+pub mod image;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod registry;
