@@ -11,6 +11,10 @@
 mod batched;
 pub mod image;
 #[cfg(feature = "onnx")]
+pub mod card;
+#[cfg(feature = "onnx")]
+pub mod front_end;
+#[cfg(feature = "onnx")]
 mod onnx;
 mod registry;
 mod tensors;

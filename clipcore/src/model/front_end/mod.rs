@@ -1,0 +1,10 @@
+//! From sound to what a model takes.
+
+mod log_mel;
+mod mel;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+pub use log_mel::{LogMel, LogMelConfig, LogScale, Spectrum};
+pub use mel::{MelScale, Sides};
