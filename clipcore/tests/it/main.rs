@@ -7,6 +7,8 @@ mod support;
 mod conformance;
 #[cfg(feature = "media")]
 mod cut;
+#[cfg(feature = "onnx")]
+mod faces;
 mod fusion;
 mod instruments;
 #[cfg(feature = "media")]

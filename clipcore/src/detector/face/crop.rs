@@ -20,7 +20,7 @@ const SQUARE: (f32, f32) = (0.98, 0.46);
 /// places of the picture. `None` where the face has no size.
 ///
 /// With landmarks it is the similarity that brings them closest to an average face; without, an upright square.
-pub fn upright(face: &Face, side: u32) -> Option<Similarity> {
+pub(super) fn upright(face: &Face, side: u32) -> Option<Similarity> {
     let side = side as f32;
     if let Some(landmarks) = &face.landmarks {
         let template = TEMPLATE.map(|p| Point { x: p.x * side, y: p.y * side });

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::change::{ExpressionConfig, Scorer};
 use super::crop::upright;
-use super::decode::Face;
+use super::decode::{Face, FaceThresholds};
 use super::finder::faces_of;
 use super::search::{Search, WHOLE};
 use super::track::Tracks;
@@ -14,14 +14,22 @@ use crate::detector::state::{load, save};
 use crate::detector::{Detector, DetectorInfo, Output};
 use crate::event::Stamped;
 use crate::event::media::VideoFrame;
-use crate::model::image::{ImageInput, ImageSize, Picture, Placement, Rect};
-use crate::model::{Response, Tensors};
+use crate::model::image::{ImageFrontEnd, ImageSize, Picture, Placement, Rect};
+use crate::model::{Response, Tensor, Tensors};
 use crate::{Error, Result, Timestamp};
 
 /// How a [`FaceDetector`] is set up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FaceConfig {
+    /// The model that finds faces.
+    pub finder: String,
+    /// The model that reads expressions.
+    pub reader: String,
+    /// The longer side, in pixels, of what a finder that takes any size is shown.
+    pub side: u32,
+    /// What counts as a face.
+    pub thresholds: FaceThresholds,
     /// Frames a second that are looked at, at most.
     pub max_fps: f64,
     /// Faces of a frame whose expression is read, the largest ones.
@@ -41,6 +49,10 @@ pub struct FaceConfig {
 impl Default for FaceConfig {
     fn default() -> Self {
         Self {
+            finder: "yunet".to_owned(),
+            reader: "mini_xception".to_owned(),
+            side: 640,
+            thresholds: FaceThresholds::default(),
             max_fps: 5.0,
             max_faces: 4,
             min_face: 24,
@@ -66,6 +78,10 @@ impl FaceConfig {
         if !(1..=16).contains(&self.max_faces) {
             return bad("max_faces", "must be from 1 to 16");
         }
+        if !(64..=4096).contains(&self.side) {
+            return bad("side", "must be from 64 to 4096 pixels");
+        }
+        self.thresholds.validate()?;
         self.expression.validate()
     }
 }
@@ -76,7 +92,7 @@ pub struct FinderPort {
     /// The model's name.
     pub model: String,
     /// What it wants a picture to look like.
-    pub input: ImageInput,
+    pub input: ImageFrontEnd,
 }
 
 /// The model that reads expressions: upright crops in, one score (0–1) for each name out.
@@ -85,9 +101,18 @@ pub struct ExpressionPort {
     /// The model's name.
     pub model: String,
     /// What it wants a crop to look like: of a fixed size, as wide as high.
-    pub input: ImageInput,
+    pub input: ImageFrontEnd,
     /// The names of its scores, in order.
     pub labels: Vec<String>,
+}
+
+impl ExpressionPort {
+    /// The crop in which a face stands upright, as the model wants it; `None` where the face has no size or the input is not
+    /// of a fixed one.
+    pub fn crop(&self, picture: &Picture<'_>, face: &Face) -> Option<Tensor> {
+        let ImageSize::Fixed { width: side, .. } = self.input.size else { return None };
+        self.input.crop(picture, &upright(face, side)?).ok()
+    }
 }
 
 /// Finds changes of expression in frames: each person against their own usual.
@@ -203,19 +228,10 @@ impl FaceDetector {
         people: &[usize],
         out: &mut Output,
     ) {
-        let (ImageSize::Fixed { width: side, .. }, Ok(picture)) =
-            (self.expression.input.size, Picture::try_from(frame))
-        else {
-            return out.reject();
-        };
-        let crops: Vec<_> = faces
-            .iter()
-            .zip(people)
-            .filter_map(|(face, person)| {
-                let crop = self.expression.input.crop(&picture, &upright(face, side)?).ok()?;
-                Some((*person, crop))
-            })
-            .collect();
+        let Ok(picture) = Picture::try_from(frame) else { return out.reject() };
+        let crops = faces.iter().zip(people);
+        let crops: Vec<_> =
+            crops.filter_map(|(face, person)| Some((*person, self.expression.crop(&picture, face)?))).collect();
         let first = self.next_tags(crops.len());
         let mut people = Vec::with_capacity(crops.len());
         for (tag, (person, crop)) in (first..).zip(crops) {
@@ -230,11 +246,7 @@ impl FaceDetector {
 
     /// Faces in pixels of the frame, large enough, the largest first.
     fn usable(&self, answer: &Tensors, placement: &Placement) -> Option<Vec<Face>> {
-        let mut faces = faces_of(answer)?;
-        for face in &mut faces {
-            face.place = placement.rect_to_picture(face.place);
-            face.landmarks = face.landmarks.map(|points| points.map(|p| placement.point_to_picture(p)));
-        }
+        let mut faces = faces_of(answer, placement)?;
         faces.retain(|face| face.place.height >= self.config.min_face as f32);
         faces.sort_by(|a, b| b.place.area().total_cmp(&a.place.area()));
         faces.truncate(self.config.max_faces);

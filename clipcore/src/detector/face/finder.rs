@@ -1,15 +1,17 @@
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::decode::{Face, FaceThresholds, ultraface, yunet};
-use crate::model::image::{ImageInput, Layout, Point, Rect};
+use super::detector::FinderPort;
+use crate::model::image::{ImageFrontEnd, Picture, Placement, Point, Rect};
 use crate::model::{Model, Tensor, Tensors};
 use crate::{Error, ErrorKind, Result};
 
-/// What a face network's numbers mean.
+/// What a face network's numbers mean; `yunet` or `ultraface` in a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FaceHead {
@@ -17,6 +19,19 @@ pub enum FaceHead {
     Yunet,
     /// See [`ultraface`].
     Ultraface,
+}
+
+impl FromStr for FaceHead {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "yunet" => Ok(Self::Yunet),
+            "ultraface" => Ok(Self::Ultraface),
+            other => Err(Error::config(format!("there is no face decoder {other:?}"))
+                .with_hint("known are yunet and ultraface")),
+        }
+    }
 }
 
 /// The name of a finder's output.
@@ -27,12 +42,12 @@ const WITH_LANDMARKS: usize = 15;
 
 /// A face network as a [`Model`] that answers faces.
 ///
-/// It takes what its [`ImageInput`] makes of a picture, and answers one tensor `faces` of shape `[n, 5]` or `[n, 15]`:
+/// It takes what its [`ImageFrontEnd`] makes of a picture, and answers one tensor `faces` of shape `[n, 5]` or `[n, 15]`:
 /// left, top, width, height in pixels of the input and the score, then x and y of the eyes, the nose and the corners of
 /// the mouth where the network knows them. Any model that answers so can take its place.
 pub struct FaceFinder {
     network: Arc<dyn Model>,
-    input: ImageInput,
+    input: ImageFrontEnd,
     head: FaceHead,
     thresholds: FaceThresholds,
 }
@@ -53,7 +68,7 @@ impl FaceFinder {
     /// `Config` for settings out of range.
     pub fn try_new(
         network: Arc<dyn Model>,
-        input: ImageInput,
+        input: ImageFrontEnd,
         head: FaceHead,
         thresholds: FaceThresholds,
     ) -> Result<Self> {
@@ -62,17 +77,28 @@ impl FaceFinder {
         Ok(Self { network, input, head, thresholds })
     }
 
-    /// What it wants a picture to look like.
-    pub fn input(&self) -> ImageInput {
-        self.input
+    /// How a detector asks it.
+    pub fn port(&self) -> FinderPort {
+        FinderPort { model: self.name().to_owned(), input: self.input }
+    }
+
+    /// The faces in a region of a picture, surest first, in pixels of the picture.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the region lies outside of the picture; whatever the network says.
+    pub fn find(&self, picture: &Picture<'_>, region: Rect) -> Result<Vec<Face>> {
+        let (input, placement) = self.input.fit(picture, region)?;
+        let answer = self.infer(&[input.into()])?;
+        let faces = answer.first().and_then(|answer| faces_of(answer, &placement));
+        faces.ok_or_else(|| Error::new(ErrorKind::Internal, "a finder answered no faces"))
     }
 
     fn faces(&self, item: &Tensors, answer: &Tensors) -> Result<Tensors> {
         let shape = item.first().map(Tensor::shape).filter(|shape| shape.len() == 3);
         let shape = shape.ok_or_else(|| Error::invalid("a face network was not given a picture"))?;
-        let size = match self.input.layout {
-            Layout::Nchw => (shape[2], shape[1]),
-            Layout::Nhwc => (shape[1], shape[0]),
+        let size = match self.input.channels_last {
+            false => (shape[2], shape[1]),
+            true => (shape[1], shape[0]),
         };
         let decode = match self.head {
             FaceHead::Yunet => yunet,
@@ -113,8 +139,8 @@ fn to_tensor(faces: &[Face]) -> Result<Tensor> {
     Ok(faces.into_dyn())
 }
 
-/// The faces of a finder's answer; `None` where it is no such answer.
-pub(super) fn faces_of(answer: &Tensors) -> Option<Vec<Face>> {
+/// The faces of a finder's answer, in the picture that was placed so; `None` where it is no such answer.
+pub(super) fn faces_of(answer: &Tensors, placement: &Placement) -> Option<Vec<Face>> {
     let faces = answer.get(FACES).or_else(|| answer.first())?;
     let columns = *faces.shape().get(1)?;
     if faces.ndim() != 2 || ![PLAIN, WITH_LANDMARKS].contains(&columns) {
@@ -124,9 +150,9 @@ pub(super) fn faces_of(answer: &Tensors) -> Option<Vec<Face>> {
         let v: Vec<f32> = row.iter().copied().collect();
         let place = Rect::new(v[0], v[1], v[2], v[3]);
         let fine = place.is_proper() && v.iter().all(|x| x.is_finite());
-        let point = |i: usize| Point { x: v[i], y: v[i + 1] };
+        let point = |i: usize| placement.point_to_picture(Point { x: v[i], y: v[i + 1] });
         let landmarks = (columns == WITH_LANDMARKS).then(|| [5, 7, 9, 11, 13].map(point));
-        fine.then_some(Face { place, score: v[4], landmarks })
+        fine.then_some(Face { place: placement.rect_to_picture(place), score: v[4], landmarks })
     };
     faces.outer_iter().map(read).collect()
 }

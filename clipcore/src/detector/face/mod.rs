@@ -19,6 +19,8 @@
 //! wire::<clipcore::model::Tensor>();
 //! ```
 
+#[cfg(feature = "onnx")]
+mod cards;
 mod change;
 mod crop;
 mod decode;
@@ -29,7 +31,6 @@ mod search;
 mod track;
 
 pub use change::ExpressionConfig;
-pub use crop::upright;
 pub use decode::{Face, FaceThresholds, Outputs, ultraface, yunet};
 pub use detector::{ExpressionPort, FaceConfig, FaceDetector, FinderPort};
 pub use events::FaceExpressionDetector;

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::event::media::VideoFrame;
 use crate::event::{AnyEvent, FaceExpression};
 use crate::fusion::FusionConfig;
-use crate::model::image::{Channels, ImageInput, ImageSize, Layout};
+use crate::model::image::{Colour, ImageFrontEnd, ImageSize};
 use crate::model::{Model, ModelRegistry, Tensor, Tensors};
 use crate::{Consent, Result, StreamId, Timestamp};
 
@@ -86,9 +86,9 @@ fn models() -> ModelRegistry {
 }
 
 fn ports() -> (FinderPort, ExpressionPort) {
-    let plain = |size, channels, layout| ImageInput { size, channels, layout, mean: 0.0, scale: 1.0 };
-    let finder = plain(ImageSize::MultipleOf { step: 32, side: 128 }, Channels::Bgr, Layout::Nchw);
-    let crop = plain(ImageSize::Fixed { width: 16, height: 16 }, Channels::Grey, Layout::Nhwc);
+    let plain = |size, colour, channels_last| ImageFrontEnd { size, colour, channels_last, mean: 0.0, scale: 1.0 };
+    let finder = plain(ImageSize::MultipleOf { step: 32, side: 128 }, Colour::Bgr, false);
+    let crop = plain(ImageSize::Fixed { width: 16, height: 16 }, Colour::Grey, true);
     let labels = vec!["Happy".to_owned(), "neutral".to_owned()];
     (
         FinderPort { model: "finder".into(), input: finder },

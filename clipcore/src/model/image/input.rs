@@ -9,8 +9,7 @@ use crate::model::Tensor;
 use crate::{Error, ErrorKind, Result};
 
 /// How large a network's input is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageSize {
     /// Always the same.
     Fixed {
@@ -28,28 +27,28 @@ pub enum ImageSize {
     },
 }
 
-/// The colours of a network's input, in their order.
+/// The order of a pixel's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Channels {
+#[serde(rename_all = "snake_case")]
+pub enum Colour {
     /// Red, green, blue.
     Rgb,
-    /// Blue, green, red.
+    /// Blue, green, red, as OpenCV has them.
     Bgr,
-    /// One channel of luma: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
+    /// Brightness alone: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
     Grey,
 }
 
-impl Channels {
-    /// How many.
-    pub fn count(self) -> usize {
+impl Colour {
+    /// How many numbers a pixel has.
+    pub fn channels(self) -> usize {
         match self {
             Self::Rgb | Self::Bgr => 3,
             Self::Grey => 1,
         }
     }
 
-    /// Which byte of an RGB pixel each channel is; `None` where it is a mixture.
+    /// Which byte of an RGB pixel each number is; `None` where it is a mixture.
     pub(super) fn order(self) -> Option<[usize; 3]> {
         match self {
             Self::Rgb => Some([0, 1, 2]),
@@ -59,29 +58,21 @@ impl Channels {
     }
 }
 
-/// The order of a network's input axes, the batch (which an item is without) first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Channel, row, column.
-    Nchw,
-    /// Row, column, channel.
-    Nhwc,
-}
-
-/// What a network wants a picture to look like. Its numbers are `(value − mean) · scale` of values 0–255.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImageInput {
+/// What a network wants a picture to look like. Each value `v` of 0–255 becomes `(v − mean) / scale`.
+///
+/// Items have no batch axis: they are `[channels, rows, columns]`, or `[rows, columns, channels]` where the channels come
+/// last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ImageFrontEnd {
     /// How large.
     pub size: ImageSize,
     /// Which colours.
-    pub channels: Channels,
-    /// In which order of axes.
-    pub layout: Layout,
-    /// Taken off each value.
+    pub colour: Colour,
+    /// Whether the channels are the last axis.
+    pub channels_last: bool,
+    /// What is taken off each value.
     pub mean: f32,
-    /// What the difference is multiplied with.
+    /// What it is then divided by.
     pub scale: f32,
 }
 
@@ -110,14 +101,14 @@ impl Placement {
     }
 }
 
-impl ImageInput {
+impl ImageFrontEnd {
     /// Checks the numbers.
     ///
     /// # Errors
     /// `Config`, naming the key that is out of range.
     pub fn validate(&self) -> Result<()> {
         let bad = |key: &'static str, why: &str| {
-            Err(Error::config(format!("{key} of a picture input {why}")).with_context("key", key))
+            Err(Error::config(format!("{key} of a picture front end {why}")).with_context("key", key))
         };
         let sides = match self.size {
             ImageSize::Fixed { width, height } => [width, height],
@@ -177,35 +168,32 @@ impl ImageInput {
         let ImageSize::Fixed { width, height } = self.size else {
             return Err(Error::invalid("a crop needs an input of a fixed size"));
         };
-        let planes = Planes::around(picture, self.channels, crop, (width, height));
+        let planes = Planes::around(picture, self.colour, crop, (width, height));
         let mut values = planes.sample(crop, (width as usize, height as usize));
         for value in &mut values {
-            *value = (*value - self.mean) * self.scale;
+            *value = (*value - self.mean) / self.scale;
         }
-        let (w, h, c) = (width as usize, height as usize, self.channels.count());
-        match self.layout {
-            Layout::Nchw => shaped(&[c, h, w], values),
-            Layout::Nhwc if c == 1 => shaped(&[h, w, 1], values),
-            Layout::Nhwc => {
-                let planar = shaped(&[c, h, w], values)?;
-                Ok(planar.permuted_axes(IxDyn(&[1, 2, 0])).as_standard_layout().into_owned())
-            }
+        let (w, h, c) = (width as usize, height as usize, self.colour.channels());
+        if !self.channels_last {
+            return shaped(&[c, h, w], values);
         }
+        let planar = shaped(&[c, h, w], values)?;
+        Ok(planar.permuted_axes(IxDyn(&[1, 2, 0])).as_standard_layout().into_owned())
     }
 
     fn tensor(&self, pixels: &Image<'_>, (columns, rows): (u32, u32)) -> Result<Tensor> {
-        let (columns, rows, channels) = (columns as usize, rows as usize, self.channels.count());
-        let mut values = vec![-self.mean * self.scale; columns * rows * channels];
-        let value = |byte: f32| (byte - self.mean) * self.scale;
+        let (columns, rows, channels) = (columns as usize, rows as usize, self.colour.channels());
+        let value = |byte: f32| (byte - self.mean) / self.scale;
+        let mut values = vec![value(0.0); columns * rows * channels];
         let width = pixels.width() as usize;
         for (y, row) in pixels.buffer().chunks_exact(width * 3).enumerate() {
             for channel in 0..channels {
-                let (start, step) = match self.layout {
-                    Layout::Nchw => ((channel * rows + y) * columns, 1),
-                    Layout::Nhwc => (y * columns * channels + channel, channels),
+                let (start, step) = match self.channels_last {
+                    false => ((channel * rows + y) * columns, 1),
+                    true => (y * columns * channels + channel, channels),
                 };
                 let targets = values[start..].iter_mut().step_by(step);
-                match self.channels.order() {
+                match self.colour.order() {
                     Some(order) => {
                         for (target, rgb) in targets.zip(row.chunks_exact(3)) {
                             *target = value(f32::from(rgb[order[channel]]));
@@ -219,9 +207,9 @@ impl ImageInput {
                 }
             }
         }
-        match self.layout {
-            Layout::Nchw => shaped(&[channels, rows, columns], values),
-            Layout::Nhwc => shaped(&[rows, columns, channels], values),
+        match self.channels_last {
+            false => shaped(&[channels, rows, columns], values),
+            true => shaped(&[rows, columns, channels], values),
         }
     }
 }

@@ -7,7 +7,7 @@ mod input;
 mod similarity;
 mod warp;
 
-pub use input::{Channels, ImageInput, ImageSize, Layout, Placement};
+pub use input::{Colour, ImageFrontEnd, ImageSize, Placement};
 use serde::{Deserialize, Serialize};
 pub use similarity::Similarity;
 

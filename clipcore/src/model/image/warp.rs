@@ -1,5 +1,5 @@
 use super::input::luma;
-use super::{Channels, Picture, Similarity};
+use super::{Colour, Picture, Similarity};
 
 /// Samples for a pixel of the input, each way, at most.
 const MOST_SAMPLES: f64 = 8.0;
@@ -18,7 +18,7 @@ impl Planes {
     /// What lies under an input of this size.
     pub(super) fn around(
         picture: &Picture<'_>,
-        channels: Channels,
+        colour: Colour,
         crop: &Similarity,
         (width, height): (u32, u32),
     ) -> Self {
@@ -38,11 +38,11 @@ impl Planes {
             let start = y * picture.width as usize;
             &picture.rgb[(start + left) * 3..(start + right) * 3]
         });
-        let count = channels.count();
+        let count = colour.channels();
         let mut values = Vec::with_capacity((right - left) * (bottom - top) * count);
         for channel in 0..count {
             for row in rows.clone() {
-                match channels.order() {
+                match colour.order() {
                     Some(order) => {
                         values.extend(row.chunks_exact(3).map(|rgb| f32::from(rgb[order[channel]])));
                     }
