@@ -4,25 +4,39 @@
 use std::path::{Path, PathBuf};
 
 use clipcore::detector::{
-    AudioLevelDetector, ChatBurst, ChatKeyword, ChatLexicon, DynDetector, GameEventDetector, Loudness,
-    MarkerDetector,
+    AudioLevelDetector, AudioTagger, ChatBurst, ChatKeyword, ChatLexicon, DynDetector, GameEventDetector,
+    Loudness, MarkerDetector,
 };
 use clipcore::engine::Engine;
 use clipcore::fusion::FusionFactory;
 use clipcore::{CameraId, Consent, Result, StreamId};
 
 use crate::config::Config;
+use crate::models::Models;
 
 /// The detectors that are shipped.
-pub const DETECTORS: [&str; 7] =
-    ["loudness", "audio_level", "chat_burst", "chat_keyword", "chat_lexicon", "game_event", "marker"];
+pub const DETECTORS: [&str; 8] = [
+    "loudness",
+    "audio_tagger",
+    "audio_level",
+    "chat_burst",
+    "chat_keyword",
+    "chat_lexicon",
+    "game_event",
+    "marker",
+];
 
 /// Detectors of a camera's sound and pictures.
 ///
 /// # Errors
 /// `Config` where settings make no sense.
-pub fn media_detectors(config: &Config) -> Result<Vec<Box<dyn DynDetector>>> {
-    keep(config, vec![Box::new(Loudness::try_new(config.detectors.loudness.clone())?)])
+pub fn media_detectors(config: &Config, models: &Models) -> Result<Vec<Box<dyn DynDetector>>> {
+    let set = &config.detectors;
+    let mut all: Vec<Box<dyn DynDetector>> = vec![Box::new(Loudness::try_new(set.loudness.clone())?)];
+    if let Some(card) = &models.audio {
+        all.push(Box::new(AudioTagger::try_new(card, set.audio_tagger.clone())?));
+    }
+    keep(config, all)
 }
 
 /// Detectors of events.
@@ -57,9 +71,9 @@ fn keep(config: &Config, detectors: Vec<Box<dyn DynDetector>>) -> Result<Vec<Box
 ///
 /// # Errors
 /// `Config` where settings make no sense.
-pub fn withheld(config: &Config) -> Result<Vec<(String, Consent)>> {
+pub fn withheld(config: &Config, models: &Models) -> Result<Vec<(String, Consent)>> {
     let all = Config { consent: Consent::ALL, ..config.clone() };
-    let detectors = event_detectors(&all)?.into_iter().chain(media_detectors(&all)?);
+    let detectors = event_detectors(&all)?.into_iter().chain(media_detectors(&all, models)?);
     Ok(detectors
         .map(|d| d.info())
         .filter(|info| !config.consent.covers(info.needs))

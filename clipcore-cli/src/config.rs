@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clipcore::cutter::CutterConfig;
 use clipcore::detector::{
-    ChatBurstConfig, ChatKeywordConfig, ChatLexiconConfig, GameEventConfig, LoudnessConfig,
+    AudioTaggerConfig, ChatBurstConfig, ChatKeywordConfig, ChatLexiconConfig, GameEventConfig, LoudnessConfig,
 };
 use clipcore::engine::EngineConfig;
 use clipcore::fusion::FusionConfig;
@@ -20,6 +20,7 @@ use figment::{Figment, Provider};
 use serde::{Deserialize, Serialize};
 
 use crate::assembly;
+use crate::models::ModelsConfig;
 use crate::spelling::nearest;
 
 const ENV_PREFIX: &str = "CLIPCORE__";
@@ -41,6 +42,8 @@ pub struct Config {
     pub media: MediaConfig,
     /// How the rolling recording is kept.
     pub recorder: RecorderConfig,
+    /// Which models run, and on what.
+    pub models: ModelsConfig,
     /// Which detectors run, and how each is set.
     pub detectors: DetectorsConfig,
     /// What makes a moment.
@@ -60,6 +63,7 @@ impl Default for Config {
             engine: EngineConfig::default(),
             media: MediaConfig::default(),
             recorder: RecorderConfig::default(),
+            models: ModelsConfig::default(),
             detectors: DetectorsConfig::default(),
             fusion: FusionConfig::default(),
             clips: CutterConfig::default(),
@@ -76,6 +80,8 @@ pub struct DetectorsConfig {
     pub off: Vec<String>,
     /// How loud it gets.
     pub loudness: LoudnessConfig,
+    /// What is heard: laughter, cheers, applause.
+    pub audio_tagger: AudioTaggerConfig,
     /// How chat erupts.
     pub chat_burst: ChatBurstConfig,
     /// Words that mean a moment; needs consent for chat_text.
@@ -154,6 +160,7 @@ impl Config {
             }
         }
         self.media.validate()?;
+        self.detectors.audio_tagger.validate()?;
         self.recorder.validate()?;
         self.pipeline.validate()?;
         self.fusion.setup().map_err(|e| match &self.fusion.weights {

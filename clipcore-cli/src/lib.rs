@@ -11,6 +11,7 @@ pub mod demo;
 pub mod exit;
 mod input;
 pub mod inputs;
+pub mod models;
 pub mod output;
 pub mod replay_files;
 mod spelling;

@@ -13,6 +13,7 @@ use crate::assembly::DETECTORS;
 use crate::cli::Global;
 use crate::config::{Config, Overrides};
 use crate::exit::Exit;
+use crate::models::Models;
 use crate::{assembly, inputs, output};
 
 /// Arguments of `detect`.
@@ -111,15 +112,18 @@ fn of_events(path: &std::path::Path, config: &Config, stream: &StreamId) -> anyh
 
 /// The detectors of sound and pictures. Nothing is kept: the recording goes to a temporary folder.
 fn of_media(args: &DetectArgs, config: &Config, stream: &StreamId, global: &Global) -> anyhow::Result<()> {
+    let models = Models::open(&config.models, &config.detectors.off)?;
     let scratch = Scratch::new()?;
     let recorder = Recorder::open(&scratch.0, stream.clone(), CameraId::main(), config.recorder.clone())?;
     let mut source = MediaSource::new(Input::parse(&args.input)?, CameraId::main(), recorder)
         .with_config(config.media.clone())?
-        .with_consent(config.consent);
-    for detector in assembly::media_detectors(config)? {
+        .with_consent(config.consent)
+        .with_models(models.registry.clone());
+    for detector in assembly::media_detectors(config, &models)? {
         source = source.with_detector(detector)?;
     }
     let progress = output::Progress::start("listening", global.quiet);
+    models.notes.iter().for_each(|note| progress.line(note));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(async {
         let (tx, mut rx) = tokio::sync::mpsc::channel(256);

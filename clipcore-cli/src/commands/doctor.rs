@@ -1,6 +1,7 @@
 //! `clipcore doctor`: does this machine have what clipcore needs?
 
 mod checks;
+mod inference;
 
 use std::path::PathBuf;
 
@@ -64,7 +65,8 @@ impl Check {
 pub fn run(args: &DoctorArgs, global: &Global) -> Result<Exit> {
     let flags = crate::config::Overrides { out: args.out.clone(), ..Default::default() };
     let config = global.config(&flags)?;
-    let checks = checks::all(&config.out);
+    let mut checks = checks::all(&config.out);
+    checks.extend(inference::checks(&config.models));
     if args.json {
         for check in &checks {
             output::json_line(check)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::detector::Signal;
-use crate::event::media::AudioWindow;
+use crate::event::media::{Audio16k, AudioWindow};
 use crate::event::{
     AnyEvent, AudioLevel, ChatMessage, ChatSpike, Event, GameEvent, Header, Marker, PlatformEvent, Stamped,
 };
@@ -150,6 +150,36 @@ pub fn audio(seed: u64) -> Vec<AnyEvent> {
         at = window.end(start).as_micros() + if second == 60 { 700_000 } else { 0 };
         let header = Header { camera: Some(CameraId::main()), ..header(start, out.len()) };
         out.push(AnyEvent::local(Stamped::new(header, window)));
+    }
+    out
+}
+
+/// Sound as taggers take it: 50 s in windows of uneven length, with loud passages, a hole, overlapping windows, silence and
+/// samples that are not numbers.
+pub fn audio_16k(seed: u64) -> Vec<AnyEvent> {
+    let mut rng = Rng::new(seed);
+    let (mut out, mut at) = (Vec::new(), 250_000i64);
+    while at < 50_000_000 {
+        let second = at / 1_000_000;
+        let frames = if second == 42 { 40_000 } else { 800 + rng.below(8000) };
+        let gain = match second {
+            15..19 | 31..34 | 43..48 => 0.5,
+            24..27 => 0.0,
+            _ => 0.03,
+        };
+        let mut samples: Vec<f32> = (0..frames).map(|_| gain * (rng.unit() as f32 * 2.0 - 1.0)).collect();
+        if rng.below(50) == 0 {
+            samples[0] = f32::NAN;
+        }
+        let header =
+            Header { camera: Some(CameraId::main()), ..header(Timestamp::from_micros(at), out.len()) };
+        out.push(AnyEvent::local(Stamped::new(header, Audio16k { samples: samples.into() })));
+        let length = frames as i64 * 1_000_000 / i64::from(Audio16k::RATE);
+        at += match second {
+            28 => length + 700_000,
+            37 => length / 2,
+            _ => length,
+        };
     }
     out
 }

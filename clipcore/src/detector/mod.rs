@@ -8,6 +8,8 @@
 //! that chunking, snapshot and restore, and reset do not change what it finds.
 
 mod audio_level;
+#[cfg(feature = "onnx")]
+mod audio_tagger;
 mod chat_burst;
 mod chat_keyword;
 mod chat_lexicon;
@@ -30,6 +32,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 pub use audio_level::AudioLevelDetector;
+#[cfg(feature = "onnx")]
+pub use audio_tagger::{AudioTagger, AudioTaggerConfig};
 pub use chat_burst::{ChatBurst, ChatBurstConfig, ChatInput};
 pub use chat_keyword::{ChatKeyword, ChatKeywordConfig};
 pub use chat_lexicon::{ChatLexicon, ChatLexiconConfig};

@@ -13,10 +13,14 @@ pub mod image;
 #[cfg(feature = "onnx")]
 pub mod card;
 #[cfg(feature = "onnx")]
+mod embedded;
+#[cfg(feature = "onnx")]
 pub mod front_end;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod registry;
+#[cfg(feature = "onnx")]
+mod store;
 mod tensors;
 
 pub use batched::Batched;
@@ -25,6 +29,8 @@ pub use onnx::{
     BackendChoice, Dim, Element, Found, Graph, OnnxModel, Port, Provider, Runtime, RuntimeConfig, Tried,
 };
 pub use registry::{ModelRegistry, Request, Response};
+#[cfg(feature = "onnx")]
+pub use store::{ModelFile, ModelStore, StoredModel};
 pub use tensors::{Tensor, Tensors};
 
 use crate::Result;

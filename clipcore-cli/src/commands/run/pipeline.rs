@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use super::StreamPlan;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::models::Models;
 use crate::output::{self, Progress};
 use crate::{assembly, demo};
 
@@ -121,8 +122,10 @@ async fn run_pipeline(
     std::fs::create_dir_all(out)
         .map_err(|e| Error::io(e, out).with_hint("--out names a folder that can be written"))?;
     let progress = Progress::start("starting", quiet);
+    let models = Models::open(&config.models, &config.detectors.off)?;
     if !quiet {
-        for (name, needs) in assembly::withheld(config)? {
+        models.notes.iter().for_each(|note| progress.line(note));
+        for (name, needs) in assembly::withheld(config, &models)? {
             progress.line(format!("{name} is off: it needs --consent {needs}"));
         }
     }
@@ -142,7 +145,7 @@ async fn run_pipeline(
         .with_sink(Arc::new(lines));
     let slots = Arc::new(Semaphore::new(config.clips.parallel));
     for plan in plans {
-        builder = builder.with_stream(stream(config, plan, chat, &slots, &progress)?);
+        builder = builder.with_stream(stream(config, &models, plan, chat, &slots, &progress)?);
     }
     let (told, shown) = (progress.clone(), progress.clone());
     let pipeline = builder
@@ -176,6 +179,7 @@ async fn run_pipeline(
 
 fn stream(
     config: &Config,
+    models: &Models,
     plan: &StreamPlan,
     chat: Option<&Path>,
     slots: &Arc<Semaphore>,
@@ -191,8 +195,9 @@ fn stream(
         let recording = recorder.recording().clone();
         let mut source = MediaSource::new(input, camera.clone(), recorder)
             .with_config(config.media.clone())?
-            .with_consent(config.consent);
-        for detector in assembly::media_detectors(config)? {
+            .with_consent(config.consent)
+            .with_models(models.registry.clone());
+        for detector in assembly::media_detectors(config, models)? {
             source = source.with_detector(detector)?;
         }
         let cutter =

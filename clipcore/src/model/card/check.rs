@@ -12,14 +12,18 @@ impl Card {
     pub fn validate(&self) -> Result<()> {
         let mut wrong = Vec::new();
         if self.format != FORMAT {
-            return Err(Error::config(format!("the card is of format {}; this build reads {FORMAT}", self.format))
-                .with_hint("update clipcore, or write the card anew"));
+            return Err(Error::config(format!(
+                "the card is of format {}; this build reads {FORMAT}",
+                self.format
+            ))
+            .with_hint("update clipcore, or write the card anew"));
         }
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         if self.name.is_empty() || !self.name.chars().all(plain) {
             wrong.push(format!("name {:?} is not made of lower-case letters, digits, _ and -", self.name));
         }
-        let bare = std::path::Path::new(&self.file).file_name().is_some_and(|name| name == self.file.as_str());
+        let bare =
+            std::path::Path::new(&self.file).file_name().is_some_and(|name| name == self.file.as_str());
         if !bare {
             wrong.push(format!("file {:?} is not the name of a file beside the card", self.file));
         }
@@ -69,10 +73,20 @@ impl Card {
             if let Some(Size::Fixed(n)) = at.and_then(|i| input.shape.get(i))
                 && *n != image.colour.channels()
             {
-                wrong.push(format!("input.shape has {n} channels, but {:?} has {}", image.colour, image.colour.channels()));
+                wrong.push(format!(
+                    "input.shape has {n} channels, but {:?} has {}",
+                    image.colour,
+                    image.colour.channels()
+                ));
             }
-            if image.scale == 0.0 || !image.scale.is_finite() || !image.mean.is_finite() || image.multiple_of == 0 {
-                wrong.push("input.image has a scale or multiple of 0, or numbers that are not finite".to_owned());
+            if image.scale == 0.0
+                || !image.scale.is_finite()
+                || !image.mean.is_finite()
+                || image.multiple_of == 0
+            {
+                wrong.push(
+                    "input.image has a scale or multiple of 0, or numbers that are not finite".to_owned(),
+                );
             }
         }
     }
@@ -111,7 +125,8 @@ impl Card {
         let mut wrong = Vec::new();
         let states = self.state.iter().map(|s| s.input.as_str());
         let constants = self.constant.iter().map(|c| c.input.as_str());
-        let known: Vec<&str> = std::iter::once(self.input.name.as_str()).chain(states).chain(constants).collect();
+        let known: Vec<&str> =
+            std::iter::once(self.input.name.as_str()).chain(states).chain(constants).collect();
         for name in &known {
             if !graph.inputs.iter().any(|port| port.name == *name) {
                 wrong.push(format!("the model has no input {name:?} (it has {})", names(&graph.inputs)));
@@ -136,7 +151,9 @@ impl Card {
             match graph.outputs.iter().find(|port| port.name == *name) {
                 Some(port) if !shape.is_empty() => compare("output", port, shape, &mut wrong),
                 Some(_) => {}
-                None => wrong.push(format!("the model has no output {name:?} (it has {})", names(&graph.outputs))),
+                None => {
+                    wrong.push(format!("the model has no output {name:?} (it has {})", names(&graph.outputs)))
+                }
             }
         }
         let hint = "the card belongs to another model, or one of them was changed: `clipcore models info` shows both";

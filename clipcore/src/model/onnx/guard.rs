@@ -13,7 +13,7 @@ const MAX_ELEMENTS: u64 = 64 << 20;
 const MAX_RANK: usize = 64;
 
 /// Names what the bytes are where they are no ONNX.
-pub(super) fn signature(bytes: &[u8]) -> Result<()> {
+pub(crate) fn signature(bytes: &[u8]) -> Result<()> {
     let what = match bytes {
         [] => "the file is empty",
         [0x80, 2..=5, ..] => "this is a Python pickle (an older PyTorch checkpoint), not an ONNX model",

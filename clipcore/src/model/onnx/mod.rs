@@ -13,7 +13,9 @@ mod tests;
 mod wire;
 
 pub use graph::{Dim, Element, Graph, Port};
+pub(super) use guard::signature;
 pub use model::OnnxModel;
+pub(super) use model::read;
 pub use runtime::{BackendChoice, Found, Provider, Runtime, RuntimeConfig, Tried};
 
 use super::Tensor;

@@ -245,7 +245,7 @@ fn has_batch_axis(port: &Port) -> bool {
 }
 
 /// A model file's bytes, where it is not too large.
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let size = std::fs::metadata(path).map_err(|e| Error::io(e, path))?.len();
     if size > MAX_FILE {
         return Err(Error::new(

@@ -231,3 +231,23 @@ fn both_backends_agree() {
         assert!(off < 1e-6, "{off}");
     }
 }
+
+#[test]
+fn mutated_files_are_read_or_refused() {
+    let good = product("N").bytes();
+    let mut rng = crate::conformance::cases::Rng::new(11);
+    for _ in 0..20_000 {
+        let mut bytes = good.clone();
+        for _ in 0..=rng.below(4) {
+            let at = rng.below(bytes.len() as u64) as usize;
+            match rng.below(3) {
+                0 => bytes[at] = rng.next_u64() as u8,
+                1 => bytes.truncate(at.max(1)),
+                _ => bytes.insert(at, rng.next_u64() as u8),
+            }
+        }
+        if let Ok(graph) = Graph::read(&bytes) {
+            assert!(!graph.outputs.is_empty());
+        }
+    }
+}

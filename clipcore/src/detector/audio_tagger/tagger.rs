@@ -1,0 +1,125 @@
+//! The model's side: from sound to its input, from its output to log-odds per group.
+
+use crate::event::media::Audio16k;
+use crate::model::card::{Activation, Card, Group, InputKind, Size, Task};
+use crate::model::front_end::LogMel;
+use crate::model::{Tensor, Tensors};
+use crate::{Error, Result};
+
+/// Probabilities this near to 0 or 1 count as such.
+const EPSILON: f64 = 1e-6;
+
+/// What a card says, made ready.
+#[derive(Debug, Clone)]
+pub(super) struct Tagger {
+    pub(super) model: String,
+    /// Samples of a patch.
+    pub(super) patch: usize,
+    pub(super) groups: Vec<Group>,
+    /// The numbers of the output that belong to each group.
+    members: Vec<Vec<usize>>,
+    /// An item's shape.
+    shape: Vec<usize>,
+    front_end: Option<LogMel>,
+    output: String,
+    activation: Activation,
+    labels: usize,
+}
+
+impl Tagger {
+    /// # Errors
+    /// `Config` where the card is none of an audio tagger that clipcore can feed, saying why.
+    pub(super) fn try_new(card: &Card, window_samples: usize) -> Result<Self> {
+        card.validate()?;
+        let wrong = |what: String| {
+            Err(Error::config(format!("the model {:?} cannot tag sound here: {what}", card.name))
+                .with_hint("see clipcore::model::card for what a card of an audio tagger says"))
+        };
+        if card.task != Task::AudioTags {
+            return wrong(format!("its card says task {:?}, not audio_tags", card.task));
+        }
+        if !card.state.is_empty() || !card.constant.is_empty() {
+            return wrong("it has inputs beside the sound".to_owned());
+        }
+        let skip = usize::from(card.has_batch_axis());
+        let sizes = &card.input.shape[skip..];
+        let (rate, patch, shape, front_end) =
+            match (&card.input.kind, &card.input.log_mel, &card.input.waveform) {
+                (InputKind::LogMel, Some(mel), _) => {
+                    let dims: Vec<&Size> = sizes.iter().filter(|s| **s != Size::Fixed(1)).collect();
+                    let frames = match dims[..] {
+                        [Size::Fixed(frames), Size::Fixed(_)] => *frames,
+                        [Size::Named(_), Size::Fixed(_)] => window_samples / mel.hop,
+                        _ => return wrong("its input's shape is not [batch, frames, bands]".to_owned()),
+                    };
+                    let shape = sizes.iter().map(|size| if let Size::Fixed(n) = size { *n } else { frames });
+                    (mel.rate, mel.samples(frames), shape.collect(), Some(LogMel::try_new(mel.clone())?))
+                }
+                (InputKind::Waveform, _, Some(waveform)) if waveform.context == 0 => {
+                    let n = waveform.samples;
+                    (
+                        waveform.rate,
+                        n,
+                        sizes.iter().map(|s| if *s == Size::Fixed(1) { 1 } else { n }).collect(),
+                        None,
+                    )
+                }
+                _ => return wrong("its input is not sound".to_owned()),
+            };
+        if rate != Audio16k::RATE {
+            return wrong(format!("it takes sound of {rate} Hz; clipcore gives {} Hz", Audio16k::RATE));
+        }
+        if patch == 0 || patch > 60 * Audio16k::RATE as usize {
+            return wrong(format!("it takes {patch} samples at once; up to a minute is possible"));
+        }
+        let place = |label: &String| card.labels.iter().position(|l| l == label);
+        Ok(Self {
+            model: card.name.clone(),
+            patch,
+            members: card.group.iter().map(|g| g.labels.iter().filter_map(place).collect()).collect(),
+            groups: card.group.clone(),
+            shape,
+            front_end,
+            output: card.output[0].name.clone(),
+            activation: card.output[0].activation,
+            labels: card.labels.len(),
+        })
+    }
+
+    /// The model's input for a patch of sound.
+    pub(super) fn input(&mut self, samples: &[f32]) -> Option<Tensor> {
+        let tensor = match &mut self.front_end {
+            Some(front_end) => front_end.run(samples),
+            None => Tensor::from_shape_vec(vec![samples.len()], samples.to_vec()).ok()?,
+        };
+        tensor.into_shape_with_order(self.shape.clone()).ok()
+    }
+
+    /// Calibrated log-odds of each group; `None` where the answer is not what the card says.
+    pub(super) fn logits(&self, answer: &Tensors) -> Option<Vec<f64>> {
+        let numbers: Vec<f64> =
+            answer.get(&self.output).or(answer.first())?.iter().map(|x| f64::from(*x)).collect();
+        if numbers.len() != self.labels {
+            return None;
+        }
+        let logits: Vec<f64> = match self.activation {
+            Activation::Sigmoid => numbers,
+            Activation::None => numbers.into_iter().map(log_odds).collect(),
+            Activation::Softmax => {
+                let most = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = numbers.iter().map(|x| (x - most).exp()).sum();
+                numbers.iter().map(|x| log_odds((x - most).exp() / sum)).collect()
+            }
+        };
+        let group = |(group, members): (&Group, &Vec<usize>)| {
+            let most = members.iter().map(|i| logits[*i]).fold(f64::NEG_INFINITY, f64::max);
+            group.scale * most + group.offset
+        };
+        Some(self.groups.iter().zip(&self.members).map(group).collect())
+    }
+}
+
+fn log_odds(p: f64) -> f64 {
+    let p = p.clamp(EPSILON, 1.0 - EPSILON);
+    (p / (1.0 - p)).ln()
+}
