@@ -9,13 +9,13 @@
 //! Implement [`Model`]. Wrap it in [`Batched`] where the model gains from seeing several streams' inputs at once.
 
 mod batched;
-pub mod image;
 #[cfg(feature = "onnx")]
 pub mod card;
 #[cfg(feature = "onnx")]
 mod embedded;
 #[cfg(feature = "onnx")]
 pub mod front_end;
+pub mod image;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod registry;

@@ -103,9 +103,11 @@ pub fn finder() -> Vec<u8> {
                 file = file.node("Sigmoid", &[&last], &[&scored], &[]);
             }
             let columns = columns.to_string();
-            file = file
-                .node("Reshape", &[flat, &shape], &[&name], &[])
-                .output(&name, "float32", &["1", "cells", &columns]);
+            file = file.node("Reshape", &[flat, &shape], &[&name], &[]).output(
+                &name,
+                "float32",
+                &["1", "cells", &columns],
+            );
         }
     }
     file.bytes()

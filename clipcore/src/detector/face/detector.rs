@@ -22,10 +22,6 @@ use crate::{Error, Result, Timestamp};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FaceConfig {
-    /// The model that finds faces.
-    pub finder: String,
-    /// The model that reads expressions.
-    pub reader: String,
     /// The longer side, in pixels, of what a finder that takes any size is shown.
     pub side: u32,
     /// What counts as a face.
@@ -49,8 +45,6 @@ pub struct FaceConfig {
 impl Default for FaceConfig {
     fn default() -> Self {
         Self {
-            finder: "yunet".to_owned(),
-            reader: "mini_xception".to_owned(),
             side: 640,
             thresholds: FaceThresholds::default(),
             max_fps: 5.0,
@@ -230,8 +224,9 @@ impl FaceDetector {
     ) {
         let Ok(picture) = Picture::try_from(frame) else { return out.reject() };
         let crops = faces.iter().zip(people);
-        let crops: Vec<_> =
-            crops.filter_map(|(face, person)| Some((*person, self.expression.crop(&picture, face)?))).collect();
+        let crops: Vec<_> = crops
+            .filter_map(|(face, person)| Some((*person, self.expression.crop(&picture, face)?)))
+            .collect();
         let first = self.next_tags(crops.len());
         let mut people = Vec::with_capacity(crops.len());
         for (tag, (person, crop)) in (first..).zip(crops) {

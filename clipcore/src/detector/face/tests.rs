@@ -86,7 +86,8 @@ fn models() -> ModelRegistry {
 }
 
 fn ports() -> (FinderPort, ExpressionPort) {
-    let plain = |size, colour, channels_last| ImageFrontEnd { size, colour, channels_last, mean: 0.0, scale: 1.0 };
+    let plain =
+        |size, colour, channels_last| ImageFrontEnd { size, colour, channels_last, mean: 0.0, scale: 1.0 };
     let finder = plain(ImageSize::MultipleOf { step: 32, side: 128 }, Colour::Bgr, false);
     let crop = plain(ImageSize::Fixed { width: 16, height: 16 }, Colour::Grey, true);
     let labels = vec!["Happy".to_owned(), "neutral".to_owned()];

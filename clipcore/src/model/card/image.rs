@@ -54,7 +54,9 @@ impl Input {
             (Size::Fixed(rows), Size::Fixed(columns)) => {
                 ImageSize::Fixed { width: fixed(*columns)?, height: fixed(*rows)? }
             }
-            (Size::Named(_), Size::Named(_)) => ImageSize::MultipleOf { step: fixed(image.multiple_of)?, side },
+            (Size::Named(_), Size::Named(_)) => {
+                ImageSize::MultipleOf { step: fixed(image.multiple_of)?, side }
+            }
             _ => return Err(wrong("has one fixed side and one of any length")),
         };
         let front_end = ImageFrontEnd {

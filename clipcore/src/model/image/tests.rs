@@ -33,8 +33,7 @@ fn a_picture_of_the_right_size_is_taken_as_it_is() {
     let pixels = ramp(64, 32);
     let picture = Picture::try_new(64, 32, &pixels).unwrap();
     let size = ImageSize::Fixed { width: 64, height: 32 };
-    let (tensor, placement) =
-        input(size, Colour::Bgr, false).fit(&picture, picture.bounds()).unwrap();
+    let (tensor, placement) = input(size, Colour::Bgr, false).fit(&picture, picture.bounds()).unwrap();
     assert_eq!(tensor.shape(), [3, 32, 64]);
     assert_eq!((tensor[[0, 9, 5]], tensor[[1, 9, 5]], tensor[[2, 9, 5]]), (7.0, 18.0, 10.0));
     let place = Rect::new(3.0, 4.0, 5.0, 6.0);
@@ -63,8 +62,7 @@ fn a_region_keeps_its_shape_and_finds_its_way_back() {
     assert_eq!(tensor[[63, 63, 2]], 0.0, "padding is black");
 
     let small = ImageSize::Fixed { width: 32, height: 24 };
-    let (tensor, placement) =
-        input(small, Colour::Rgb, true).fit(&picture, picture.bounds()).unwrap();
+    let (tensor, placement) = input(small, Colour::Rgb, true).fit(&picture, picture.bounds()).unwrap();
     assert_eq!(tensor.shape(), [24, 32, 3]);
     assert_eq!((tensor[[12, 29, 2]], tensor[[12, 30, 2]]), (7.0, 0.0), "30 columns are shown");
     let back = placement.point_to_picture(Point { x: 30.0, y: 24.0 });

@@ -18,7 +18,12 @@ fn boxed(shared: &Path) -> Vec<(String, Vec<Rect>)> {
                 value.split('\'').next().unwrap().parse().unwrap()
             };
             let faces = image.split("<box ").skip(1).map(|tag| {
-                Rect::new(number(tag, "left"), number(tag, "top"), number(tag, "width"), number(tag, "height"))
+                Rect::new(
+                    number(tag, "left"),
+                    number(tag, "top"),
+                    number(tag, "width"),
+                    number(tag, "height"),
+                )
             });
             photos.push((name, faces.collect()));
         }
@@ -43,7 +48,8 @@ fn finders_find_all_boxed_faces() {
                 let mut found: Vec<Rect> =
                     finder.find(&picture, picture.bounds()).unwrap().iter().map(|f| f.place).collect();
                 for face in wanted {
-                    let best = (0..found.len()).max_by(|a, b| face.iou(found[*a]).total_cmp(&face.iou(found[*b])));
+                    let best =
+                        (0..found.len()).max_by(|a, b| face.iou(found[*a]).total_cmp(&face.iou(found[*b])));
                     let overlap = best.map_or(0.0, |i| face.iou(found[i]));
                     least = least.min(overlap);
                     if let Some(i) = best.filter(|_| overlap >= 0.5) {
@@ -53,7 +59,10 @@ fn finders_find_all_boxed_faces() {
                 }
                 unmatched += found.len();
             }
-            println!("{name} on {}: {matched} of 43, {unmatched} more, least overlap {least:.3}", runtime.found().backend);
+            println!(
+                "{name} on {}: {matched} of 43, {unmatched} more, least overlap {least:.3}",
+                runtime.found().backend
+            );
             assert_eq!(matched, 43, "{name}");
             assert!(unmatched <= 4, "{name} finds {unmatched} more");
         }

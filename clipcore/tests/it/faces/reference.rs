@@ -48,7 +48,10 @@ fn faces_and_expressions_equal_the_reference() {
         }
     }
     if other > 0 {
-        skipped(test, &format!("{other} pictures: this ffmpeg decodes them to other pixels than the reference's"));
+        skipped(
+            test,
+            &format!("{other} pictures: this ffmpeg decodes them to other pixels than the reference's"),
+        );
     }
     for runtime in runtimes(test) {
         let (reader, port) = reader(&runtime, &shared);
@@ -67,12 +70,12 @@ fn faces_and_expressions_equal_the_reference() {
                 for face in wanted {
                     let [x, y, w, h] = face.place;
                     let place = Rect::new(x, y, w, h);
-                    let same = (0..found.len()).max_by(|a, b| {
-                        found[*a].place.iou(place).total_cmp(&found[*b].place.iou(place))
-                    });
+                    let same = (0..found.len())
+                        .max_by(|a, b| found[*a].place.iou(place).total_cmp(&found[*b].place.iou(place)));
                     let same = same.unwrap();
                     let got: Vec<f32> = answers[same].first().unwrap().iter().copied().collect();
-                    let off = got.iter().zip(&face.expression).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                    let off =
+                        got.iter().zip(&face.expression).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                     worst.0 = worst.0.max(1.0 - found[same].place.iou(place));
                     worst.1 = worst.1.max((found[same].score - face.score).abs());
                     worst.2 = worst.2.max(off);
@@ -81,7 +84,10 @@ fn faces_and_expressions_equal_the_reference() {
             }
             println!(
                 "{name} on {}: {count} faces; at worst overlap 1 − {:.1e}, score {:.1e}, expression {:.1e}",
-                runtime.found().backend, worst.0, worst.1, worst.2
+                runtime.found().backend,
+                worst.0,
+                worst.1,
+                worst.2
             );
             assert!(other > 0 || count > 100, "{name}: {count} faces");
             assert!(worst.0 < 2e-3 && worst.1 < 1e-3 && worst.2 < 1e-3, "{name}: {worst:?}");
