@@ -6,7 +6,7 @@
 
 The tests hold clipcore's front end, decoders and backends against these numbers. They are scalars only: places, scores,
 and a checksum of each picture's pixels, for another ffmpeg may decode it otherwise. Nothing here is taken from clipcore:
-pictures are resized by Pillow, crops sampled by scipy.ndimage, similarities solved by numpy.linalg.lstsq.
+pictures are resized by NumPy (and Pillow must agree), crops sampled by scipy.ndimage, similarities solved by numpy.linalg.lstsq.
 """
 
 import json
@@ -54,12 +54,31 @@ def frames(path, every=None):
     return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
 
 
+def weights(length, target):
+    """The triangle filter as whole numbers of at most 15 bits, and how many bits they are scaled by."""
+    scale = length / target
+    radius = max(scale, 1.0)
+    middle = (np.arange(target) + 0.5) * scale
+    matrix = np.clip(1 - np.abs(np.arange(length) + 0.5 - middle[:, None]) / radius, 0, None)
+    matrix /= matrix.sum(1, keepdims=True)
+    bits = 21
+    while np.floor(matrix.max() * 2**bits + 0.5) >= 2**15:
+        bits -= 1
+    return np.floor(matrix * 2**bits + 0.5), bits
+
+
 def shown(picture, width, height):
-    """Columns first, then rows: Pillow would go the other way, and what is rounded in between then differs by one."""
-    image = Image.fromarray(picture)
-    for size in ((image.width, height), (width, height)):
-        image = image.resize(size, Image.Resampling.BILINEAR) if image.size != size else image
-    return np.asarray(image)
+    """The picture in another size, rounded to bytes as clipcore's resizer does it: columns first, weights of 15 bits. Pillow
+    rounds otherwise, and must agree to within two levels."""
+    out = picture.astype(float)
+    for axis, size in ((0, height), (1, width)):
+        if out.shape[axis] != size:
+            matrix, bits = weights(out.shape[axis], size)
+            sums = np.moveaxis(np.tensordot(matrix, out, (1, axis)), 0, axis)
+            out = np.clip(np.floor((sums + 2 ** (bits - 1)) / 2**bits), 0, 255)
+    pillow = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+    assert np.abs(out - pillow).max() <= 2
+    return out
 
 
 def suppress(places, scores):

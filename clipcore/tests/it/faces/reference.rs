@@ -1,4 +1,4 @@
-//! Places and expressions against Pillow, NumPy, SciPy and Python's onnxruntime (`scripts/face_reference.py`).
+//! Places and expressions against NumPy, SciPy, Pillow and Python's onnxruntime (`scripts/face_reference.py`).
 
 use clipcore::model::Tensors;
 use clipcore::model::image::{Picture, Rect};
