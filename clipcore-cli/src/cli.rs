@@ -65,6 +65,8 @@ pub enum Command {
     Simulate(commands::simulate::SimulateArgs),
     /// Makes a stream of its own and takes it through the whole path
     Demo(commands::demo::DemoArgs),
+    /// Lists, fetches, checks and removes the models that detectors use
+    Models(commands::models::ModelsArgs),
     /// Checks that this machine has what clipcore needs
     Doctor(commands::doctor::DoctorArgs),
 }
@@ -86,6 +88,7 @@ impl Cli {
                 commands::simulate::run(&args, &mut std::io::stderr()).map(|()| Exit::Done)
             }
             Command::Demo(args) => commands::demo::run(&args, &self.global),
+            Command::Models(args) => commands::models::run(&args, &self.global),
             Command::Doctor(args) => commands::doctor::run(&args, &self.global),
         }
     }

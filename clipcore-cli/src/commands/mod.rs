@@ -5,6 +5,7 @@ pub mod demo;
 pub mod detect;
 pub mod doctor;
 pub mod eval;
+pub mod models;
 pub mod replay;
 pub mod run;
 pub mod simulate;

@@ -13,6 +13,8 @@ mod fusion;
 mod instruments;
 #[cfg(feature = "media")]
 mod media_bytes;
+#[cfg(feature = "onnx")]
+mod models;
 #[cfg(feature = "runtime")]
 mod pipeline;
 mod properties;

@@ -1,0 +1,175 @@
+//! `clipcore models` against a server of the test's own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+
+use clipcore::conformance::onnx::OnnxFile;
+
+/// A model of its own, 600 KB, and its card.
+fn model() -> Vec<u8> {
+    let weights: Vec<f32> = (0..150_000).map(|i| (i % 97) as f32).collect();
+    OnnxFile::new()
+        .input("patches", "float32", &["N", "96", "64"])
+        .weight_f32("unused", &[150_000], &weights)
+        .node("ReduceMean", &["patches"], &["scores"], &[])
+        .output("scores", "float32", &["N", "1"])
+        .bytes()
+}
+
+fn card(url: &str, bytes: &[u8]) -> String {
+    let mel = "rate = 16000\nwindow = 400\nhop = 160\nfft = 512\nspectrum = \"magnitude\"\nmel = \"htk\"\n\
+               bands = 64\nlow = 125.0\nhigh = 7500.0\nlog = \"natural\"\noffset = 0.001";
+    let sum = sha256(bytes);
+    format!(
+        "format = 1\nname = \"mine\"\ntask = \"audio_tags\"\nfile = \"mine.onnx\"\nsha256 = \"{sum}\"\nbytes = {}\n\
+         licence = \"CC0-1.0\"\nsource = \"this test\"\nurl = \"{url}\"\nlabels = [\"noise\"]\n\n\
+         [input]\nname = \"patches\"\nshape = [\"batch\", 96, 64]\nkind = \"log_mel\"\n\n[input.log_mel]\n{mel}\n\n\
+         [[output]]\nname = \"scores\"\n\n[[group]]\nlabel = \"cheer\"\nlabels = [\"noise\"]\n",
+        bytes.len()
+    )
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    std::fs::write(&path, bytes).unwrap();
+    let out = Command::new("sha256sum").arg(&path).output().unwrap();
+    String::from_utf8(out.stdout).unwrap()[..64].to_owned()
+}
+
+/// Serves `bytes` over HTTP with ranges; breaks the first `broken` answers off half-way. Gives the address and the ranges
+/// that were asked for.
+fn serve(bytes: Vec<u8>, broken: usize) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mine.onnx", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let note = asked.clone();
+    std::thread::spawn(move || {
+        for (n, stream) in listener.incoming().enumerate() {
+            let range = answer(stream.unwrap(), &bytes, n < broken);
+            note.lock().unwrap().push(range);
+        }
+    });
+    (url, asked)
+}
+
+fn answer(mut stream: TcpStream, bytes: &[u8], broken: bool) -> String {
+    let mut range = String::new();
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    while let Some(Ok(line)) = lines.next().filter(|l| l.as_ref().is_ok_and(|l| !l.is_empty())) {
+        if let Some((name, value)) = line.split_once(": ")
+            && name.eq_ignore_ascii_case("range")
+        {
+            range = value.to_owned();
+        }
+    }
+    let from = range.strip_prefix("bytes=").and_then(|r| r.trim_end_matches('-').parse().ok()).unwrap_or(0);
+    let rest: &[u8] = &bytes[from..];
+    let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", rest.len());
+    let sent = if broken { rest.len() / 2 } else { rest.len() };
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&rest[..sent]));
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let _ = stream.read(&mut [0; 64]);
+    range
+}
+
+fn clipcore(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clipcore"));
+    command.arg("models").args(args).env("CLIPCORE__MODELS__DIR", dir);
+    command.env("CLIPCORE__MODELS__BACKEND", "pure").output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A folder that knows the model by its card alone.
+fn folder(url: &str, bytes: &[u8]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mine.toml"), card(url, bytes)).unwrap();
+    dir
+}
+
+#[test]
+fn a_download_that_broke_off_goes_on_where_it_stopped_and_is_checked() {
+    let bytes = model();
+    let (url, asked) = serve(bytes.clone(), 1);
+    let dir = folder(&url, &bytes);
+    let first = clipcore(dir.path(), &["pull", "mine"]);
+    assert_eq!(first.status.code(), Some(3), "{}", said(&first));
+    assert!(said(&first).contains("goes on where it stopped"), "{}", said(&first));
+    assert!(!dir.path().join("mine.onnx").exists(), "half a file has no final name");
+
+    let second = clipcore(dir.path(), &["pull", "mine"]);
+    assert!(second.status.success(), "{}", said(&second));
+    assert_eq!(std::fs::read(dir.path().join("mine.onnx")).unwrap(), bytes);
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked[0].is_empty() && asked[1].starts_with("bytes="), "{asked:?}");
+
+    let verify = clipcore(dir.path(), &["verify", "mine"]);
+    assert!(verify.status.success() && said(&verify).contains("ok    mine"), "{}", said(&verify));
+    let info = said(&clipcore(dir.path(), &["info", "mine"]));
+    assert!(info.contains("takes patches float32 [N, 96, 64]"), "{info}");
+    let again = said(&clipcore(dir.path(), &["pull", "mine"]));
+    assert!(again.contains("here already"), "{again}");
+
+    assert!(clipcore(dir.path(), &["remove", "mine"]).status.success());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_not_the_file_of_the_card_is_not_kept() {
+    let bytes = model();
+    let mut other = bytes.clone();
+    let last = other.len() - 1000;
+    other[last] ^= 1;
+    let (url, _) = serve(other, 0);
+    let dir = folder(&url, &bytes);
+    let out = clipcore(dir.path(), &["pull", "mine"]);
+    assert_eq!(out.status.code(), Some(3));
+    assert!(said(&out).contains("not the file that its card speaks of"), "{}", said(&out));
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["mine.toml"]);
+
+    // One that goes on for ever is stopped.
+    let (url, _) = serve([bytes.clone(), vec![0; 1000]].concat(), 0);
+    let dir = folder(&url, &bytes);
+    let out = said(&clipcore(dir.path(), &["pull", "mine"]));
+    assert!(out.contains("more than the"), "{out}");
+}
+
+#[test]
+fn a_mirror_folder_needs_no_network_and_unsafe_addresses_are_refused() {
+    let bytes = model();
+    let mirror = tempfile::tempdir().unwrap();
+    std::fs::write(mirror.path().join("mine.onnx"), &bytes).unwrap();
+    let dir = folder("https://localhost:1/mine.onnx", &bytes);
+    let out = clipcore(dir.path(), &["pull", "mine", "--mirror", mirror.path().to_str().unwrap()]);
+    assert!(out.status.success(), "{}", said(&out));
+    assert_eq!(std::fs::read(dir.path().join("mine.onnx")).unwrap(), bytes);
+
+    let dir = folder("http://models.example/mine.onnx", &bytes);
+    let out = clipcore(dir.path(), &["pull", "mine"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(said(&out).contains("https only"), "{}", said(&out));
+    let out = said(&clipcore(dir.path(), &["pull", "yamnet"]));
+    assert!(out.contains("scripts/models/yamnet.py") && out.contains("--mirror"), "{out}");
+    let out = said(&clipcore(dir.path(), &["pull", "nonsense"]));
+    assert!(out.contains("there is no model \"nonsense\"") && out.contains("yunet"), "{out}");
+}
+
+#[test]
+fn the_list_shows_what_is_built_in_what_is_here_and_what_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = clipcore(dir.path(), &["list", "--json"]);
+    let rows: Vec<serde_json::Value> =
+        said(&out).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let here = |name: &str| rows.iter().find(|r| r["name"] == name).map(|r| r["here"].clone());
+    assert_eq!(here("tagger"), Some(true.into()));
+    assert_eq!(here("yamnet"), Some(false.into()));
+    assert!(said(&clipcore(dir.path(), &["verify"])).contains("ok    tagger"));
+}
