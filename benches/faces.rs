@@ -18,16 +18,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 use clipcore::detector::face::{ExpressionPort, FaceConfig, FaceDetector, FaceFinder};
-use clipcore::detector::{AnyDetector, DynDetector};
-use clipcore::event::media::VideoFrame;
-use clipcore::event::{AnyEvent, Header, Stamped};
 use clipcore::model::card::{Card, shipped};
 use clipcore::model::image::Picture;
 use clipcore::model::{BackendChoice, Model, ModelRegistry, OnnxModel, Runtime, RuntimeConfig, Tensors};
 use clipcore::recorder::{Recorder, RecorderConfig};
 use clipcore::source::media::{Input, MediaSource};
 use clipcore::source::{Source, SourceOutput};
-use clipcore::{CameraId, Consent, StreamId, Timestamp};
+use clipcore::{CameraId, Consent, StreamId};
 use common::cpu;
 use common::support::programs::{run, shared};
 use serde_json::{Value, json};
@@ -41,7 +38,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     if args.first().is_some_and(|a| a == "--child") {
-        return println!("{}", child(&args[1], &args[2], &args[3], Path::new(&args[4]), Path::new(&args[5])));
+        return println!("{}", child(&args[1], &args[2], Path::new(&args[3]), Path::new(&args[4])));
     }
     if !common::wanted() {
         return;
@@ -117,14 +114,14 @@ fn compare(finder: &str, frames: &Path, material: &Path) {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let mut best: Vec<Option<Value>> = vec![None; 3];
     for _ in 0..rounds {
-        let ours = |backend: &str, what: &str| {
+        let ours = |backend: &str| {
             let mut child = Command::new(std::env::current_exe().unwrap());
-            child.args(["--child", finder, backend, what]).arg(frames).arg(material);
+            child.args(["--child", finder, backend]).arg(frames).arg(material);
             child
         };
         let mut peer = Command::new(&python);
         peer.arg(&script).arg(finder).arg(frames).arg(material);
-        let cases = [peer, ours("native", "all"), ours("pure", "all")];
+        let cases = [peer, ours("native"), ours("pure")];
         for (best, mut case) in best.iter_mut().zip(cases) {
             let Ok(out) = case.output() else { continue };
             let Ok(found) = serde_json::from_slice::<Value>(&out.stdout) else {
@@ -167,7 +164,7 @@ fn load(backend: &str, name: &str, material: &Path) -> (Runtime, Arc<dyn Model>)
     (runtime, Arc::new(model))
 }
 
-fn child(finder: &str, backend: &str, _what: &str, frames: &Path, material: &Path) -> Value {
+fn child(finder: &str, backend: &str, frames: &Path, material: &Path) -> Value {
     let (runtime, network) = load(backend, finder, material);
     let finder = FaceFinder::from_card(network, &card(finder), &FaceConfig::default()).unwrap();
     let (_, reader) = load(backend, "mini_xception", material);
@@ -207,7 +204,7 @@ fn watch(what: &str, material: &Path, source: &Path) -> f64 {
         let (_, network) = load(backend, "yunet", material);
         let (_, reader) = load(backend, "mini_xception", material);
         let finder = FaceFinder::from_card(network, &card("yunet"), &FaceConfig::default()).unwrap();
-        // With nothing to look for, no more than a frame an hour is looked at.
+        // Hardly a frame is looked at: what is left is decoding them.
         let max_fps = if what == "keyframes" { 0.01 } else { 5.0 };
         let config = FaceConfig { max_fps, ..FaceConfig::default() };
         let port = ExpressionPort::from_card(&card("mini_xception")).unwrap();
