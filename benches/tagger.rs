@@ -6,7 +6,7 @@
 //! Quality: streams of laughter, cheers, applause and screams over speech, music and noise, by loudness, by the embedded model
 //! and, where `../shared` has it, by YAMNet. Thresholds are those that give six false alarms an hour on the other fold, whose
 //! recordings are others. Cost: processor time a second of sound, on one thread; `benches/compare/tagger.py` measures librosa
-//! and onnxruntime beside it. `TAGGER_PART=quality`, `cost` or `points` runs one part; `points` prints calibrations for fusion.
+//! and onnxruntime beside it. Calibrations for fusion come last. `TAGGER_PART=quality` or `cost` runs one part.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
@@ -40,16 +40,14 @@ pub struct System {
 }
 
 impl System {
-    /// A detector that emits every score, or only those it would.
-    pub fn detector(&self, every: bool) -> Box<dyn DynDetector> {
+    /// A detector that emits every score.
+    pub fn detector(&self) -> Box<dyn DynDetector> {
         let Some(card) = &self.card else {
-            let config = LoudnessConfig { min_z: if every { 0.0 } else { 1.0 }, ..LoudnessConfig::default() };
+            let config = LoudnessConfig { min_z: 0.0, ..LoudnessConfig::default() };
             return Box::new(Loudness::try_new(config).unwrap());
         };
-        let mut config = AudioTaggerConfig::default();
-        if every {
-            (config.min_score, config.hold) = (-16.0, Duration::ZERO);
-        }
+        let config =
+            AudioTaggerConfig { min_score: -16.0, hold: Duration::ZERO, ..AudioTaggerConfig::default() };
         Box::new(AudioTagger::try_new(card, config).unwrap())
     }
 }
@@ -116,7 +114,7 @@ fn quality(dir: &std::path::Path) {
     let heard: Vec<(System, Vec<Heard>)> = systems()
         .into_iter()
         .map(|system| {
-            let heard = streams.iter().map(|stream| mixes::listen(&system, stream, true)).collect();
+            let heard = streams.iter().map(|stream| mixes::listen(&system, stream)).collect();
             (system, heard)
         })
         .collect();
@@ -154,6 +152,9 @@ fn quality(dir: &std::path::Path) {
         }
         println!("thresholds of {}: {:.2} and {:.2}", system.name, thresholds[0], thresholds[1]);
     }
+    for (system, heard) in heard.iter().filter(|(s, _)| s.card.is_some()) {
+        points::print(system, &streams, heard);
+    }
 }
 
 fn main() {
@@ -170,9 +171,6 @@ fn main() {
         Some(dir) => {
             if wants("quality") {
                 quality(&dir);
-            }
-            if wants("points") {
-                points::run(&systems(), &mixes::read(&dir));
             }
         }
         None => {

@@ -68,10 +68,10 @@ pub fn read(dir: &Path) -> Vec<Stream> {
 pub type Heard = BTreeMap<String, Vec<(f64, f64)>>;
 
 /// Runs a system over a stream in blocks of 10 ms.
-pub fn signals(system: &System, stream: &Stream, every: bool) -> Vec<Signal> {
+fn signals(system: &System, stream: &Stream) -> Vec<Signal> {
     let id = StreamId::new("mix").unwrap();
     let mut detector =
-        AnyDetector::new(system.detector(every), id.clone(), None, system.registries[stream.fold].clone());
+        AnyDetector::new(system.detector(), id.clone(), None, system.registries[stream.fold].clone());
     for (i, block) in stream.samples.chunks(160).enumerate() {
         let header = Header::new(id.clone(), Timestamp::from_millis(10 * i as i64), "mix", "");
         let samples = block.into();
@@ -85,9 +85,9 @@ pub fn signals(system: &System, stream: &Stream, every: bool) -> Vec<Signal> {
     detector.take_signals()
 }
 
-pub fn listen(system: &System, stream: &Stream, every: bool) -> Heard {
+pub fn listen(system: &System, stream: &Stream) -> Heard {
     let mut heard = Heard::new();
-    for signal in signals(system, stream, every) {
+    for signal in signals(system, stream) {
         heard.entry(signal.label.to_string()).or_default().push((signal.at.as_secs_f64(), signal.score));
     }
     heard
@@ -127,6 +127,21 @@ pub fn auc(streams: &[Stream], heard: &[Heard], system: &System, kind: &str, snr
         })
         .sum();
     wins / (with.len() * without.len()) as f64
+}
+
+/// The scores that the detector would emit with its own settings.
+pub fn emitted(scores: &[(f64, f64)], least: f64, hold: Duration) -> Vec<(f64, f64)> {
+    let mut run: Option<(f64, f64)> = None;
+    let mut out = Vec::new();
+    for (at, score) in scores {
+        run = match run {
+            _ if *score < least => None,
+            Some((since, last)) if at - last <= 0.75 => Some((since, *at)),
+            _ => Some((*at, *at)),
+        };
+        out.extend(run.filter(|(since, _)| at + 0.5 >= since + hold.as_secs_f64()).map(|_| (*at, *score)));
+    }
+    out
 }
 
 /// Stretches in which a label's score is high enough for long enough.

@@ -1,7 +1,9 @@
 //! Calibrations for fusion: from a label's score to the log-likelihood ratio that its event is there.
 
+use clipcore::detector::AudioTaggerConfig;
+
 use crate::System;
-use crate::mixes::{KINDS, Stream, signals};
+use crate::mixes::{Heard, KINDS, Stream, emitted};
 
 const BINS: usize = 6;
 /// Instants of each kind that are taken to have been seen in every bin beforehand.
@@ -9,35 +11,32 @@ const PRIOR: f64 = 5.0;
 
 /// Prints `[[calibration]]` sections with points, once a second of the streams, pooled so that they rise (Zadrozny & Elkan
 /// 2002), as `clipcore::tune` does for chat.
-pub fn run(systems: &[System], streams: &[Stream]) {
-    for system in systems.iter().filter(|s| s.card.is_some()) {
-        println!("\n# {}", system.name);
-        let all: Vec<_> = streams.iter().map(|stream| signals(system, stream, false)).collect();
-        for kind in KINDS {
-            let (mut scored, mut silent) = (Vec::new(), [0.0, 0.0]);
-            for (stream, signals) in streams.iter().zip(&all) {
-                for second in 1..stream.seconds as i64 {
-                    let t = second as f64;
-                    let near = |e: &&crate::mixes::Event| e.start <= t && t <= e.end + 2.0;
-                    let there = stream.events.iter().filter(|e| e.kind == kind).any(|e| near(&e));
-                    let score = signals
-                        .iter()
-                        .filter(|s| {
-                            *s.label == *kind && s.at.as_secs_f64() <= t && s.at.as_secs_f64() > t - 1.0
-                        })
-                        .map(|s| s.score)
-                        .fold(f64::NEG_INFINITY, f64::max);
-                    match score.is_finite() {
-                        true => scored.push((score, there)),
-                        false => silent[usize::from(there)] += 1.0,
-                    }
+pub fn print(system: &System, streams: &[Stream], heard: &[Heard]) {
+    println!("\n# {}", system.name);
+    let least = AudioTaggerConfig::default().min_score;
+    for kind in KINDS {
+        let (mut scored, mut silent) = (Vec::new(), [0.0, 0.0]);
+        for (stream, heard) in streams.iter().zip(heard) {
+            let scores = heard.get(kind).map_or(&[][..], Vec::as_slice);
+            let mut mine = emitted(scores, least, system.hold).into_iter().peekable();
+            for second in 1..stream.seconds as i64 {
+                let t = second as f64;
+                let of_kind = stream.events.iter().filter(|e| e.kind == kind);
+                let there = of_kind.into_iter().any(|e| e.start <= t && t <= e.end + 2.0);
+                let mut best = f64::NEG_INFINITY;
+                while let Some((_, score)) = mine.next_if(|(at, _)| *at <= t) {
+                    best = best.max(score);
+                }
+                match best.is_finite() {
+                    true => scored.push((best, there)),
+                    false => silent[usize::from(there)] += 1.0,
                 }
             }
-            scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let points = points(&scored, silent);
-            println!("[[calibration]]\ndetector = \"audio_tagger\"\nlabel = \"{kind}\"\ngroup = \"sound\"");
-            println!("describes = true\npoints = {points:?}\n");
         }
+        scored.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let points = points(&scored, silent);
+        println!("[[calibration]]\ndetector = \"audio_tagger\"\nlabel = \"{kind}\"\ngroup = \"sound\"");
+        println!("describes = true\npoints = {points:?}\n");
     }
 }
 

@@ -87,20 +87,9 @@ def check(path):
     import jax
 
     from model import STRIDES, logits
+    from train import load
 
-    loaded = np.load(str(CACHE / "final.npz"))
-    params = {"blocks": []}
-    for name, value in loaded.items():
-        at = params
-        parts = name.split("/")
-        if parts[0] == "blocks":
-            while len(params["blocks"]) <= int(parts[1]):
-                params["blocks"].append({})
-            at = params["blocks"][int(parts[1])]
-            parts = parts[2:]
-        for part in parts[:-1]:
-            at = at.setdefault(part, {})
-        at[parts[-1]] = value
+    params = load(CACHE / "final.npz")
     mel = np.concatenate([patches(c.samples)[:2] for c in all_clips()[::12]])
     rng = np.random.default_rng(0)
     mel = np.concatenate([mel, rng.normal(-3, 2, (16, PATCH_FRAMES, BANDS)).astype(np.float32)])

@@ -7,7 +7,6 @@ the narrow network are bridged by the same regression. No labels are used.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import qr, solve
 
@@ -21,7 +20,7 @@ def _rows(rng, x, limit):
 
 def _pick(rng, activations, count):
     rows = _rows(rng, activations, 6000).astype(np.float64)
-    _, _, order = qr(rows, mode="economic", pivoting=True)
+    _, order = qr(rows, mode="r", pivoting=True)
     return np.sort(order[:count])
 
 

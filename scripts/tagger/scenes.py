@@ -124,9 +124,9 @@ class Scenes:
 
     def event(self, label: str) -> np.ndarray:
         """An event of the label; laughter, cheers and applause also as a group of varied copies."""
-        rng, clip = self.rng, self.pick(label)
-        if label in self.made and rng.random() < 0.4:
-            clip = self.made[label][int(rng.integers(0, len(self.made[label])))]
+        rng = self.rng
+        group = self.made[label] if label in self.made and (label not in self.pool or rng.random() < 0.4) else self.pool[label]
+        clip = group[int(rng.integers(0, len(group)))]
         people = int(rng.integers(2, 8)) if label != "scream" and rng.random() < 0.35 else 1
         loop = people > 1 or rng.random() < 0.7
         pitch = 0.3 if label != "applause" else 0.15
@@ -154,7 +154,7 @@ class Scenes:
         choice = rng.random()
         mix = base / level(base)
         if choice < 0.55:
-            label = str(rng.choice([e for e in EVENTS if e in self.pool], p=self._shares()))
+            label = str(rng.choice(self._events(), p=self._shares()))
             event = self.event(label)
             snr = rng.uniform(-8, 25)
             event = event / level(event) * 10 ** (snr / 20)
@@ -178,8 +178,11 @@ class Scenes:
         mix = mix / level(mix) * 10 ** (rng.uniform(-45, -10) / 20)
         return np.clip(mix, -1, 1).astype(np.float32), parts
 
+    def _events(self):
+        return [e for e in EVENTS if e in self.pool or e in self.made]
+
     def _shares(self):
-        shares = np.array([s for e, s in zip(EVENTS, EVENT_SHARE) if e in self.pool])
+        shares = np.array([s for e, s in zip(EVENTS, EVENT_SHARE) if e in self._events()])
         return shares / shares.sum()
 
 

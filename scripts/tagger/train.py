@@ -1,7 +1,7 @@
 """Trains the tagger: narrowed YAMNet, then distillation and corrected targets, then ONNX.
 
     python train.py --fold 0        # trained on fold 1 alone, for evaluation on fold 0 (and the reverse)
-    python train.py --final         # trained on both folds, exported as what ships
+    python train.py --final         # fold 0's model trained further on both folds, exported as what ships
 """
 
 import argparse
@@ -54,10 +54,11 @@ def masked(rng, x):
     return x
 
 
-def train(data, steps: int, seed: int = SEED, rate: float = 1.5e-3):
-    """Parameters after `steps` batches of `data`; the same seed and data give the same run."""
-    teacher = yamnet_params()
-    params, _ = start(teacher, data, seed)
+def train(data, steps: int, params=None, seed: int = SEED):
+    """Parameters after `steps` batches of `data`, from YAMNet narrowed or, more gently, from `params`."""
+    rate = 1.5e-3 if params is None else 7e-4
+    if params is None:
+        params, _ = start(yamnet_params(), data, seed)
     params = jax.tree.map(jnp.asarray, params)
     schedule = optax.warmup_cosine_decay_schedule(rate / 10, rate, steps // 20 + 1, steps, rate / 100)
     optimiser = optax.chain(optax.clip_by_global_norm(2.0), optax.adamw(schedule, weight_decay=2e-4))
@@ -84,20 +85,43 @@ def train(data, steps: int, seed: int = SEED, rate: float = 1.5e-3):
     return jax.tree.map(np.asarray, params)
 
 
+def save(params, path):
+    """Writes parameters as arrays named by their place, `blocks/3/pw`."""
+    names = jax.tree_util.tree_leaves_with_path(params)
+    np.savez(path, **{"/".join(str(getattr(k, "key", getattr(k, "idx", k))) for k in at): value for at, value in names})
+
+
+def load(path):
+    """Parameters that `save` wrote."""
+    params = {"blocks": []}
+    for name, value in np.load(path).items():
+        at, parts = params, name.split("/")
+        if parts[0] == "blocks":
+            while len(params["blocks"]) <= int(parts[1]):
+                params["blocks"].append({})
+            at, parts = params["blocks"][int(parts[1])], parts[2:]
+        for part in parts[:-1]:
+            at = at.setdefault(part, {})
+        at[parts[-1]] = value
+    return params
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--fold", type=int, choices=(0, 1), help="the recordings to leave out")
     arguments.add_argument("--final", action="store_true")
     arguments.add_argument("--scenes", type=int, default=1700, help="scenes of each fold")
-    arguments.add_argument("--steps", type=int, default=600)
+    arguments.add_argument("--steps", type=int, help="batches; 500, or 260 of --final")
     arguments.add_argument("--out")
     options = arguments.parse_args()
     folds = (0, 1) if options.final else (1 - options.fold,)
     parts = [scenes.fold(k, options.scenes) for k in folds]
-    params = train({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, options.steps)
+    before = load(CACHE / "fold0.npz") if options.final else None
+    data = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    params = train(data, options.steps or (260 if options.final else 500), before)
     out = options.out or CACHE / ("final.onnx" if options.final else f"fold{options.fold}.onnx")
     to_onnx(params, out, "clipcore tagger: " + ", ".join(LABELS))
-    np.savez(str(out).replace(".onnx", ".npz"), **{"/".join(str(getattr(k, "key", getattr(k, "idx", k))) for k in path): v for path, v in jax.tree_util.tree_leaves_with_path(params)})
+    save(params, str(out).replace(".onnx", ".npz"))
     macs, size = cost()
     print(f"{out}: {macs / 1e6:.2f} M multiply-adds a patch, {size} parameters")
 

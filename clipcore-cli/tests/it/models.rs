@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use clipcore::conformance::onnx::OnnxFile;
+use sha2::{Digest, Sha256};
 
 /// A model of its own, 600 KB, and its card.
 fn model() -> Vec<u8> {
@@ -22,7 +23,7 @@ fn model() -> Vec<u8> {
 fn card(url: &str, bytes: &[u8]) -> String {
     let mel = "rate = 16000\nwindow = 400\nhop = 160\nfft = 512\nspectrum = \"magnitude\"\nmel = \"htk\"\n\
                bands = 64\nlow = 125.0\nhigh = 7500.0\nlog = \"natural\"\noffset = 0.001";
-    let sum = sha256(bytes);
+    let sum = clipcore::hex(&Sha256::digest(bytes));
     format!(
         "format = 1\nname = \"mine\"\ntask = \"audio_tags\"\nfile = \"mine.onnx\"\nsha256 = \"{sum}\"\nbytes = {}\n\
          licence = \"CC0-1.0\"\nsource = \"this test\"\nurl = \"{url}\"\nlabels = [\"noise\"]\n\n\
@@ -30,14 +31,6 @@ fn card(url: &str, bytes: &[u8]) -> String {
          [[output]]\nname = \"scores\"\n\n[[group]]\nlabel = \"cheer\"\nlabels = [\"noise\"]\n",
         bytes.len()
     )
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("x");
-    std::fs::write(&path, bytes).unwrap();
-    let out = Command::new("sha256sum").arg(&path).output().unwrap();
-    String::from_utf8(out.stdout).unwrap()[..64].to_owned()
 }
 
 /// Serves `bytes` over HTTP with ranges; breaks the first `broken` answers off half-way. Gives the address and the ranges
@@ -172,4 +165,63 @@ fn the_list_shows_what_is_built_in_what_is_here_and_what_is_not() {
     assert_eq!(here("tagger"), Some(true.into()));
     assert_eq!(here("yamnet"), Some(false.into()));
     assert!(said(&clipcore(dir.path(), &["verify"])).contains("ok    tagger"));
+}
+
+/// Ten seconds of a tone that gets louder, as a file.
+fn sound(dir: &Path) -> std::path::PathBuf {
+    let path = dir.join("sound.mp4");
+    let tone = "aevalsrc='0.01*sin(2*PI*440*t)*(1+60*gt(t,6))':s=16000:d=10";
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", tone, "-c:a", "aac"]).arg(&path);
+    crate::support::programs::run(&mut ffmpeg);
+    path
+}
+
+#[test]
+fn a_bad_model_costs_its_detector_and_the_stream_goes_on_and_says_so() {
+    if !crate::support::programs::require("a bad model", &["ffmpeg"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let sound = sound(dir.path());
+    let good = model();
+    let not_finite = OnnxFile::new()
+        .input("patches", "float32", &["N", "96", "64"])
+        .node("Log", &["patches"], &["scores"], &[])
+        .output("scores", "float32", &["N", "96", "64"])
+        .bytes();
+    let path = dir.path().join("mine.onnx");
+    for (what, bytes, parts) in [
+        ("truncated", good[..good.len() / 2].to_vec(), ["audio_tagger is off", "not a whole ONNX model"]),
+        ("a pickle", b"\x80\x02}q\x00.".to_vec(), ["audio_tagger is off", "Python pickle"]),
+        (
+            "another shape",
+            OnnxFile::new()
+                .input("x", "float32", &["N", "40"])
+                .node("Identity", &["x"], &["scores"], &[])
+                .output("scores", "float32", &["N", "40"])
+                .bytes(),
+            ["audio_tagger is off", "no input \"patches\""],
+        ),
+        ("not finite", not_finite, ["audio_tagger goes on without some answers", "not finite"]),
+    ] {
+        std::fs::write(&path, &bytes).unwrap();
+        let card = card("https://localhost/mine.onnx", &bytes);
+        let card: String =
+            card.lines().filter(|l| !l.starts_with("sha256")).map(|l| format!("{l}\n")).collect();
+        std::fs::write(dir.path().join("mine.toml"), card).unwrap();
+        let out = Command::new(env!("CARGO_BIN_EXE_clipcore"))
+            .arg("detect")
+            .arg(&sound)
+            .env("CLIPCORE__MODELS__AUDIO", &path)
+            .env("CLIPCORE__MODELS__BACKEND", "pure")
+            .output()
+            .unwrap();
+        let said = said(&out);
+        assert!(out.status.success(), "{what}: {said}");
+        assert!(said.contains("\"loudness\""), "{what}: the other detector has not spoken: {said}");
+        for part in parts.iter().chain(&["mine.onnx"]) {
+            assert!(said.contains(part), "{what}: {said}");
+        }
+    }
 }

@@ -26,7 +26,7 @@ pub const SETTINGS: [(&str, &str); 5] = [
     ("CLIPCORE__FUSION__REFRACTORY", "2"),
     ("CLIPCORE__FUSION__PRE_ROLL", "2"),
     ("CLIPCORE__FUSION__POST_ROLL", "3"),
-    ("CLIPCORE__DETECTORS__OFF", "[\"loudness\"]"),
+    ("CLIPCORE__DETECTORS__OFF", "[\"loudness\",\"audio_tagger\"]"),
     ("CLIPCORE__CLIPS__STILLS", "false"),
 ];
 

@@ -119,7 +119,7 @@ fn bad_files() -> Vec<(&'static str, Vec<u8>, Vec<&'static str>)> {
         ("empty", Vec::new(), vec!["empty"]),
         ("truncated", good[..good.len() - 20].to_vec(), vec!["not a whole ONNX model", "SHA-256"]),
         ("cut in half", good[..good.len() / 2].to_vec(), vec!["not a whole ONNX model"]),
-        ("noise", (0..999u32).map(|i| (i * 7919 >> 3) as u8 | 1).collect(), vec!["not a whole ONNX model"]),
+        ("noise", (0..999u32).map(|i| ((i * 7919) >> 3) as u8 | 1).collect(), vec!["not a whole ONNX model"]),
         (
             "a pickle renamed",
             b"\x80\x02}q\x00(X\x05\x00".to_vec(),
