@@ -4,17 +4,22 @@
 //! person. It says nothing of what they feel. Nothing but scores of changes leaves it: frames, crops and [`Face`]s
 //! have no wire form, and its state holds places and baselines.
 //!
-//! ```compile_fail
+//! ```
+//! fn wire<T: serde::Serialize>() {}
+//! wire::<clipcore::detector::Signal>();
+//! ```
+//!
+//! ```compile_fail,E0277
 //! fn wire<T: serde::Serialize>() {}
 //! wire::<clipcore::detector::face::Face>();
 //! ```
 //!
-//! ```compile_fail
+//! ```compile_fail,E0277
 //! fn wire<T: serde::Serialize>() {}
 //! wire::<clipcore::event::media::VideoFrame>();
 //! ```
 //!
-//! ```compile_fail
+//! ```compile_fail,E0277
 //! fn wire<T: serde::Serialize>() {}
 //! wire::<clipcore::model::Tensor>();
 //! ```
