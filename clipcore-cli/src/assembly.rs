@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clipcore::detector::face::{FaceDetector, FaceExpressionDetector};
 use clipcore::detector::{
     AudioLevelDetector, AudioTagger, ChatBurst, ChatKeyword, ChatLexicon, DynDetector, GameEventDetector,
     Loudness, MarkerDetector,
@@ -17,13 +18,15 @@ use crate::config::Config;
 use crate::models::Models;
 
 /// The detectors that are shipped.
-pub const DETECTORS: [&str; 8] = [
+pub const DETECTORS: [&str; 10] = [
     "loudness",
     "audio_tagger",
+    "face",
     "audio_level",
     "chat_burst",
     "chat_keyword",
     "chat_lexicon",
+    "face_expression",
     "game_event",
     "marker",
 ];
@@ -49,6 +52,10 @@ pub fn media_detectors(config: &Config, models: &Models) -> Result<Vec<Box<dyn D
     if let Some(card) = &models.audio {
         all.push(Box::new(AudioTagger::try_new(card, set.audio_tagger.clone())?));
     }
+    if let Some((finder, expression)) = &models.faces {
+        let face = FaceDetector::try_new(set.face.clone(), finder.clone(), expression.clone())?;
+        all.push(Box::new(face));
+    }
     keep(config, all)
 }
 
@@ -63,6 +70,7 @@ pub fn event_detectors(config: &Config) -> Result<Vec<Box<dyn DynDetector>>> {
         Box::new(ChatKeyword::try_new(set.chat_keyword.clone())?),
         Box::new(ChatLexicon::try_new(set.chat_lexicon.clone())?),
         Box::new(GameEventDetector::try_new(set.game_event.clone())?),
+        Box::new(FaceExpressionDetector::try_new(set.face.expression.clone())?),
         Box::new(AudioLevelDetector::try_new(set.loudness.clone())?),
         Box::new(MarkerDetector::default()),
     ];
@@ -87,10 +95,14 @@ fn keep(config: &Config, detectors: Vec<Box<dyn DynDetector>>) -> Result<Vec<Box
 pub fn withheld(config: &Config, models: &Models) -> Result<Vec<(String, Consent)>> {
     let all = Config { consent: Consent::ALL, ..config.clone() };
     let detectors = event_detectors(&all)?.into_iter().chain(media_detectors(&all, models)?);
-    Ok(detectors
-        .map(|d| d.info())
-        .filter(|info| !config.consent.covers(info.needs))
-        .map(|info| (info.name.to_string(), config.consent.missing(info.needs)))
+    let needs = detectors.map(|d| d.info()).map(|info| (info.name.to_string(), info.needs));
+    // Its models are not even loaded without consent.
+    let face = (models.faces.is_none() && !config.detectors.off.iter().any(|off| off == "face"))
+        .then(|| ("face".to_owned(), Consent { face: true, ..Consent::NONE }));
+    Ok(needs
+        .chain(face)
+        .filter(|(_, needs)| !config.consent.covers(*needs))
+        .map(|(name, needs)| (name, config.consent.missing(needs)))
         .collect())
 }
 

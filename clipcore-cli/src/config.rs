@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use clipcore::cutter::CutterConfig;
+use clipcore::detector::face::FaceConfig;
 use clipcore::detector::{
     AudioTaggerConfig, ChatBurstConfig, ChatKeywordConfig, ChatLexiconConfig, GameEventConfig, LoudnessConfig,
 };
@@ -82,6 +83,8 @@ pub struct DetectorsConfig {
     pub loudness: LoudnessConfig,
     /// What is heard: laughter, cheers, applause.
     pub audio_tagger: AudioTaggerConfig,
+    /// How expressions of faces change; needs consent for face.
+    pub face: FaceConfig,
     /// How chat erupts.
     pub chat_burst: ChatBurstConfig,
     /// Words that mean a moment; needs consent for chat_text.
@@ -179,6 +182,7 @@ impl Config {
         }
         self.media.validate()?;
         self.detectors.audio_tagger.validate()?;
+        self.detectors.face.validate()?;
         self.recorder.validate()?;
         self.pipeline.validate()?;
         self.fusion.setup().map_err(|e| match &self.fusion.weights {

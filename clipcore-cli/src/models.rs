@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clipcore::Result;
+use clipcore::detector::face::{ExpressionPort, FaceConfig, FaceFinder, FinderPort};
 use clipcore::model::card::Card;
 use clipcore::model::{
-    BackendChoice, Batched, ModelRegistry, ModelStore, Provider, Runtime, RuntimeConfig, StoredModel,
+    BackendChoice, Batched, Model, ModelRegistry, ModelStore, Provider, Runtime, RuntimeConfig, StoredModel,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
 
 /// Inputs of several streams that go through a model at once.
 const BATCH: usize = 16;
@@ -21,6 +24,10 @@ pub struct ModelsConfig {
     pub dir: PathBuf,
     /// The model that tags sound: a name, or the path of an ONNX file with its card beside it.
     pub audio: String,
+    /// The model that finds faces, named likewise; it needs consent to faces.
+    pub faces: String,
+    /// The model that reads the expressions of faces, named likewise.
+    pub expressions: String,
     /// The native ONNX Runtime (native), pure Rust (pure), or the first that is there (auto).
     pub backend: BackendChoice,
     /// The native library's file; where absent, what the environment, the active Python or the system have.
@@ -35,7 +42,8 @@ pub struct ModelsConfig {
 impl Default for ModelsConfig {
     fn default() -> Self {
         let RuntimeConfig { backend, library, threads, providers } = RuntimeConfig::default();
-        Self { dir: default_dir(), audio: "tagger".to_owned(), backend, library, threads, providers }
+        let [audio, faces, expressions] = ["tagger", "yunet", "mini_xception"].map(str::to_owned);
+        Self { dir: default_dir(), audio, faces, expressions, backend, library, threads, providers }
     }
 }
 
@@ -73,6 +81,8 @@ pub struct Models {
     pub registry: ModelRegistry,
     /// The card of the model that tags sound, where there is one.
     pub audio: Option<Card>,
+    /// How the models of faces are asked, where both are there.
+    pub faces: Option<(FinderPort, ExpressionPort)>,
     /// What people should be told: models that cannot be used, accelerators that are not there.
     pub notes: Vec<String>,
 }
@@ -82,29 +92,61 @@ impl Models {
     ///
     /// # Errors
     /// `Config` where a library that was asked for cannot be used.
-    pub fn open(config: &ModelsConfig, off: &[String]) -> Result<Self> {
+    pub fn open(config: &Config) -> Result<Self> {
         let mut models = Self::default();
-        if off.iter().any(|name| name == "audio_tagger") {
+        let on = |name: &str| !config.detectors.off.iter().any(|off| off == name);
+        let (hears, looks) = (on("audio_tagger"), on("face") && config.consent.face);
+        if !hears && !looks {
             return Ok(models);
         }
-        let runtime = config.runtime()?;
-        models.audio = models.add(&runtime, config.store().find(&config.audio), "audio_tagger");
+        let runtime = config.models.runtime()?;
+        if hears {
+            let heard = models.hear(&runtime, &config.models);
+            models.audio = models.or_off("audio_tagger", heard);
+        }
+        if looks {
+            let seen = models.look(&runtime, &config.models, &config.detectors.face);
+            models.faces = models.or_off("face", seen);
+        }
         Ok(models)
     }
 
-    /// Loads a model and makes it available; says why where it cannot be.
-    fn add(&mut self, runtime: &Runtime, found: Result<StoredModel>, detector: &str) -> Option<Card> {
-        match found.and_then(|stored| Ok((stored.load(runtime)?, stored.card))) {
-            Ok((model, card)) => {
-                self.notes.extend(model.remarks().iter().map(|r| format!("{}: {r}", card.name)));
-                let registry = std::mem::take(&mut self.registry);
-                self.registry = registry.with_model(Arc::new(Batched::new(Arc::new(model), BATCH)));
-                Some(card)
-            }
-            Err(error) => {
-                self.notes.push(format!("{detector} is off: {error}"));
-                None
-            }
-        }
+    fn hear(&mut self, runtime: &Runtime, config: &ModelsConfig) -> Result<Card> {
+        let (model, card) = self.load(runtime, &config.store().find(&config.audio)?)?;
+        self.offer(model);
+        Ok(card)
+    }
+
+    fn look(
+        &mut self,
+        runtime: &Runtime,
+        config: &ModelsConfig,
+        face: &FaceConfig,
+    ) -> Result<(FinderPort, ExpressionPort)> {
+        let store = config.store();
+        let (finds, reads) = (store.find(&config.faces)?, store.find(&config.expressions)?);
+        let (network, card) = self.load(runtime, &finds)?;
+        let finder = FaceFinder::from_card(network, &card, face)?;
+        let (reader, card) = self.load(runtime, &reads)?;
+        let ports = (finder.port(), ExpressionPort::from_card(&card)?);
+        self.offer(Arc::new(finder));
+        self.offer(reader);
+        Ok(ports)
+    }
+
+    /// A model that several streams may ask at once.
+    fn load(&mut self, runtime: &Runtime, stored: &StoredModel) -> Result<(Arc<dyn Model>, Card)> {
+        let model = stored.load(runtime)?;
+        self.notes.extend(model.remarks().iter().map(|r| format!("{}: {r}", stored.card.name)));
+        Ok((Arc::new(Batched::new(Arc::new(model), BATCH)), stored.card.clone()))
+    }
+
+    fn offer(&mut self, model: Arc<dyn Model>) {
+        self.registry = std::mem::take(&mut self.registry).with_model(model);
+    }
+
+    /// Says why a detector is off.
+    fn or_off<T>(&mut self, detector: &str, loaded: Result<T>) -> Option<T> {
+        loaded.map_err(|error| self.notes.push(format!("{detector} is off: {error}"))).ok()
     }
 }

@@ -22,6 +22,7 @@ use crate::{assembly, inputs, output};
 Examples:
   clipcore detect gala.mp4                          every detector that the input can feed
   clipcore detect gala.mp4 --detector loudness      only this one
+  clipcore detect talk.mp4 --consent face           with faces, where their models are there (clipcore doctor)
   clipcore detect chat.jsonl --detector chat_burst  events instead of media")]
 pub struct DetectArgs {
     /// A file, a URL, - for standard input, or a .jsonl file of events
@@ -74,6 +75,9 @@ pub fn run(args: &DetectArgs, global: &Global) -> anyhow::Result<Exit> {
         }
         let others = DETECTORS.iter().filter(|d| !args.detectors.iter().any(|n| n == *d));
         config.detectors.off = others.map(|d| (*d).to_owned()).collect();
+        for (name, needs) in assembly::withheld(&config, &Models::default())? {
+            config.consent.require(needs, &name)?;
+        }
     }
     let stream = args.stream_id(&config);
     let events = if is_events(&args.input) { Some(PathBuf::from(&args.input)) } else { args.chat.clone() };
@@ -112,7 +116,7 @@ fn of_events(path: &std::path::Path, config: &Config, stream: &StreamId) -> anyh
 
 /// The detectors of sound and pictures. Nothing is kept: the recording goes to a temporary folder.
 fn of_media(args: &DetectArgs, config: &Config, stream: &StreamId, global: &Global) -> anyhow::Result<()> {
-    let models = Models::open(&config.models, &config.detectors.off)?;
+    let models = Models::open(config)?;
     let scratch = Scratch::new()?;
     let recorder = Recorder::open(&scratch.0, stream.clone(), CameraId::main(), config.recorder.clone())?;
     let mut source = MediaSource::new(Input::parse(&args.input)?, CameraId::main(), recorder)

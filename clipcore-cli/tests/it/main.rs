@@ -12,6 +12,7 @@ mod browser;
 mod crash;
 mod demo;
 mod disk;
+mod faces;
 mod live;
 mod models;
 mod simulate;

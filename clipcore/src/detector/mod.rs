@@ -15,6 +15,7 @@ mod chat_keyword;
 mod chat_lexicon;
 mod chatters;
 mod erased;
+pub mod face;
 mod game_event;
 mod k_weighting;
 mod level;
@@ -157,7 +158,7 @@ impl Output {
     /// not finite is dropped and counted: one bad window does not poison the stream.
     pub fn signal(&mut self, label: &str, at: Timestamp, onset: Timestamp, score: f64) {
         if !score.is_finite() {
-            self.rejected += 1;
+            self.reject();
             return;
         }
         self.signals.push(Signal::new(
@@ -170,6 +171,11 @@ impl Output {
             onset.min(at),
             score,
         ));
+    }
+
+    /// Counts an input or an answer that could not be used.
+    pub(crate) fn reject(&mut self) {
+        self.rejected += 1;
     }
 
     /// Asks a model; the answer comes to [`Detector::resolve`] with the same `tag`, before time is
@@ -188,7 +194,8 @@ impl Output {
         std::mem::take(&mut self.requests)
     }
 
-    /// How many signals were dropped because their score was not a finite number.
+    /// How many signals were dropped because their score was not a finite number, and how many inputs and answers because
+    /// they could not be used.
     pub fn rejected(&self) -> u64 {
         self.rejected
     }

@@ -15,6 +15,7 @@ pub mod card;
 mod embedded;
 #[cfg(feature = "onnx")]
 pub mod front_end;
+pub mod image;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod registry;

@@ -158,7 +158,8 @@ impl StoredModel {
         Ok(bytes)
     }
 
-    fn how_to_get(&self) -> String {
+    /// How its file is had where it is missing.
+    pub fn how_to_get(&self) -> String {
         let name = &self.card.name;
         match (&self.card.url, &self.card.recipe) {
             (Some(_), _) => format!("`clipcore models pull {name}` fetches it"),

@@ -228,3 +228,28 @@ fn evidence_that_the_refractory_time_still_blocks_at_the_end_is_decided_all_the_
         assert_eq!(states(&out), [Open, Closed, Open, Closed], "advanced to {advanced}");
     }
 }
+
+#[test]
+fn faces_alone_never_open_a_moment() {
+    for (detector, label) in [("face", "smile"), ("face", "expression"), ("face_expression", "surprise")] {
+        for sensitivity in [0.0, 0.5] {
+            let config = FusionConfig { sensitivity: Some(sensitivity), ..FusionConfig::default() };
+            let grin = run_of(detector, label, 100.0, 120.0, 5.0, 50.0);
+            let also = run_of("face", "surprise", 100.0, 120.0, 5.0, 50.0);
+            let found = moments_with(config, [grin, also]);
+            assert!(found.iter().all(|m| matches!(m.state, Provisional | Dropped)), "{:?}", states(&found));
+        }
+    }
+}
+
+#[test]
+fn a_face_helps_what_others_nearly_decide_and_does_not_name_it() {
+    let weak = 1.8;
+    assert!(!states(&moments([chat(120.0, weak)])).contains(&Open));
+    let smile = run_of("face", "smile", 100.0, 2.0, 5.0, 8.0);
+    let found = moments([smile, chat(120.0, weak)]);
+    let closed = found.iter().find(|m| m.state == Closed).expect("both together are a moment");
+    assert!(secs(closed.start) <= 100.0, "it begins with the face: {}", secs(closed.start));
+    assert!(&*closed.label != "smile", "{}", closed.label);
+    assert!(closed.evidence.iter().any(|e| &*e.detector == "face" && e.contribution > 0.0));
+}

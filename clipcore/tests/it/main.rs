@@ -8,6 +8,8 @@ mod ads;
 mod conformance;
 #[cfg(feature = "media")]
 mod cut;
+#[cfg(feature = "onnx")]
+mod faces;
 mod fusion;
 mod instruments;
 #[cfg(feature = "media")]

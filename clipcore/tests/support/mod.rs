@@ -7,6 +7,7 @@
 
 pub mod barcode;
 pub mod browser;
+pub mod face_models;
 pub mod melody;
 pub mod programs;
 pub mod publisher;

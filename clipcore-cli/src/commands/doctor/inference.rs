@@ -52,12 +52,17 @@ fn models(config: &ModelsConfig) -> Check {
         true => format!("none in {}", store.dir().display()),
         false => format!("{} (folder {})", there.join(", "), store.dir().display()),
     };
-    match store.find(&config.audio) {
-        Ok(model) if model.is_there() => Check::new("models", Verdict::Ok, found, ""),
-        _ => {
-            let advice =
-                format!("audio_tagger needs the model {:?}: see `clipcore models list`", config.audio);
-            Check::new("models", Verdict::Optional, found, advice)
-        }
-    }
+    let wanted = [
+        ("audio_tagger", &config.audio),
+        ("face, with --consent face,", &config.faces),
+        ("face, with --consent face,", &config.expressions),
+    ];
+    let missing = wanted.iter().filter_map(|(detector, name)| match store.find(name) {
+        Ok(model) if model.is_there() => None,
+        Ok(model) => Some(format!("{detector} needs the model {name:?}: {}", model.how_to_get())),
+        Err(_) => Some(format!("{detector} needs the model {name:?}: see `clipcore models list`")),
+    });
+    let missing: Vec<String> = missing.collect();
+    let verdict = if missing.is_empty() { Verdict::Ok } else { Verdict::Optional };
+    Check::new("models", verdict, found, missing.join("; "))
 }

@@ -123,7 +123,7 @@ async fn run_pipeline(
     std::fs::create_dir_all(out)
         .map_err(|e| Error::io(e, out).with_hint("--out names a folder that can be written"))?;
     let progress = Progress::start("starting", quiet);
-    let models = Models::open(&config.models, &config.detectors.off)?;
+    let models = Models::open(config)?;
     if !quiet {
         models.notes.iter().for_each(|note| progress.line(note));
         for (name, needs) in assembly::withheld(config, &models)? {

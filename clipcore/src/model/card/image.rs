@@ -1,26 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-/// The order of a pixel's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Colour {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red, as OpenCV has them.
-    Bgr,
-    /// Brightness alone (ITU-R BT.601).
-    Grey,
-}
-
-impl Colour {
-    /// How many numbers a pixel has.
-    pub fn channels(self) -> usize {
-        match self {
-            Self::Rgb | Self::Bgr => 3,
-            Self::Grey => 1,
-        }
-    }
-}
+use super::{Input, Size};
+pub use crate::model::image::Colour;
+use crate::model::image::{ImageFrontEnd, ImageSize};
+use crate::{Error, Result};
 
 /// How a picture is laid out for a model: each value `v` of 0–255 becomes `(v − mean) / scale`.
 ///
@@ -51,4 +34,39 @@ fn one() -> f32 {
 
 fn any() -> usize {
     1
+}
+
+impl Input {
+    /// The front end that makes this input of pictures. Where it takes any size, `side` is the longer side of what it is
+    /// shown.
+    ///
+    /// # Errors
+    /// `Config` where it is not made of a picture, or its shape is not that of one.
+    pub fn image_front_end(&self, side: u32) -> Result<ImageFrontEnd> {
+        let wrong = |what: &str| Error::config(format!("the input {:?} {what}", self.name));
+        let image = self.image.as_ref().ok_or_else(|| wrong("is not made of a picture"))?;
+        let [.., a, b, c] = self.shape.as_slice() else {
+            return Err(wrong("has too few dimensions for a picture"));
+        };
+        let (rows, columns) = if image.channels_last { (a, b) } else { (b, c) };
+        let fixed = |n: usize| u32::try_from(n).map_err(|_| wrong("is too large for a picture"));
+        let size = match (rows, columns) {
+            (Size::Fixed(rows), Size::Fixed(columns)) => {
+                ImageSize::Fixed { width: fixed(*columns)?, height: fixed(*rows)? }
+            }
+            (Size::Named(_), Size::Named(_)) => {
+                ImageSize::MultipleOf { step: fixed(image.multiple_of)?, side }
+            }
+            _ => return Err(wrong("has one fixed side and one of any length")),
+        };
+        let front_end = ImageFrontEnd {
+            size,
+            colour: image.colour,
+            channels_last: image.channels_last,
+            mean: image.mean,
+            scale: image.scale,
+        };
+        front_end.validate()?;
+        Ok(front_end)
+    }
 }
