@@ -211,10 +211,11 @@ def platt(held_out, models):
         features = np.stack([x[keep, i], np.ones(keep.sum())], 1)
         w = np.array([1.0, 0.0])
         for _ in range(30):
-            p = 1 / (1 + np.exp(-features @ w))
+            p = 1 / (1 + np.exp(-np.clip(features @ w, -30, 30)))
             hessian = (features * (weight * p * (1 - p))[:, None]).T @ features + 1e-6 * np.eye(2)
             w -= np.linalg.solve(hessian, features.T @ (weight * (p - positive[keep])) + 1e-6 * w)
-        out[label] = (round(float(w[0]), 3), round(float(w[1]), 3))
+        if 0.1 < w[0] < 5:
+            out[label] = (round(float(w[0]), 3), round(float(w[1]), 3))
     return out
 
 
