@@ -9,7 +9,7 @@ use clipcore::detector::{AudioTagger, AudioTaggerConfig};
 use clipcore::engine::Engine;
 use clipcore::event::media::Audio16k;
 use clipcore::event::{AnyEvent, Header, Stamped};
-use clipcore::fusion::{FusionConfig, MomentState};
+use clipcore::fusion::{Calibration, EvidenceFusion, FusionSetup, MomentState, Weights};
 use clipcore::model::{Batched, ModelRegistry, ModelStore, Runtime, RuntimeConfig};
 use clipcore::{Result, StreamId, Timestamp};
 
@@ -41,8 +41,17 @@ fn main() -> Result<()> {
 
     let stream = StreamId::new("match")?;
     let models = ModelRegistry::default().with_model(Arc::new(Batched::new(Arc::new(model), 16)));
-    let fusion = FusionConfig::default().factory()?;
-    let mut engine = Engine::new(stream.clone(), fusion(&stream))
+    // What a whistle is worth to fusion; without this it counts little, as every label that nobody has fitted.
+    let mut weights = Weights::builtin()?;
+    weights.calibration.push(Calibration {
+        detector: "audio_tagger".into(),
+        label: "whistle".into(),
+        group: "sound".into(),
+        describes: true,
+        points: vec![[1.0, 1.0], [3.0, 3.5]],
+    });
+    let fusion = EvidenceFusion::new(stream.clone(), Arc::new(FusionSetup::try_new(weights)?));
+    let mut engine = Engine::new(stream.clone(), Box::new(fusion))
         .with_models(models)
         .with_detector(Box::new(AudioTagger::try_new(&stored.card, AudioTaggerConfig::default())?))?;
     for block in 0..SECONDS * 100 {
