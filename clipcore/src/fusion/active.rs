@@ -87,6 +87,8 @@ pub(super) struct Active {
     /// The tick at which it was first emitted, and the one at which it opened.
     pub(super) since: Timestamp,
     pub(super) opened: Option<Timestamp>,
+    /// When the moment before it closed.
+    after: Option<Timestamp>,
     pub(super) peak: Timestamp,
     score: f64,
     evidence: Vec<Evidence>,
@@ -105,12 +107,13 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub(super) fn new(id: Arc<str>, now: Timestamp) -> Self {
+    pub(super) fn new(id: Arc<str>, now: Timestamp, after: Option<Timestamp>) -> Self {
         Self {
             id,
             rev: 0,
             since: now,
             opened: None,
+            after,
             peak: now,
             score: f64::MIN,
             evidence: Vec::new(),
@@ -149,11 +152,17 @@ impl Active {
             let Some((item, llr)) = memory.best(now, group) else { continue };
             match group.role {
                 Role::Fast if group.weight * llr >= SUPPORT => {
-                    self.happened(item, group.weight * llr);
-                    if let Some(fresh) = memory.fresh(now) {
-                        self.last_fast = self.last_fast.max(Some(fresh.at));
+                    let fresh = memory.fresh(now);
+                    for (item, llr) in [(item, llr)].into_iter().chain(fresh.map(|item| (item, item.llr))) {
+                        // What was over before the last moment closed belongs to that one.
+                        if self.after.is_none_or(|closed| item.onset > closed)
+                            && group.weight * llr >= SUPPORT
+                        {
+                            self.happened(item, group.weight * llr);
+                            self.last_fast = self.last_fast.or(Some(item.at));
+                        }
                     }
-                    self.last_fast = self.last_fast.or(Some(item.at));
+                    self.last_fast = self.last_fast.max(fresh.map(|item| item.at));
                 }
                 Role::Decisive => {
                     let since = self.wish.map(|(since, _)| since);

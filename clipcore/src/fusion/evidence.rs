@@ -8,7 +8,7 @@ use super::active::{Active, Weighed};
 use super::bounds::ChatDelay;
 use super::decision::Budget;
 use super::memory::{Item, Memory};
-use super::{Fusion, FusionSetup, Moment, MomentState, moment_id};
+use super::{Fusion, FusionSetup, Moment, MomentState, Role, moment_id};
 use crate::detector::Signal;
 use crate::{Error, Result, StreamId, Timestamp};
 
@@ -137,7 +137,10 @@ impl EvidenceFusion {
         let Some((group, llr, describes)) = calibrated else { return };
         let item = Item::new(signal, llr);
         if describes {
-            self.state.naming.push(item.clone());
+            // What was heard or seen names a moment before what chat makes of it.
+            let first =
+                if self.setup.groups[group].role == Role::Late { 0.0 } else { self.setup.weights.max_llr };
+            self.state.naming.push(Item { llr: llr + first, ..item.clone() });
         }
         if self.setup.groups[group].weight > 0.0 {
             self.state.memories[group].push(item);
@@ -167,7 +170,7 @@ impl EvidenceFusion {
         if !opens && (weighed.fast <= 0.0 || fast_alone < decision.provisional + margin) {
             return;
         }
-        let mut active = Active::new(moment_id(&self.stream, now), now);
+        let mut active = Active::new(moment_id(&self.stream, now), now, self.state.closed.map(|(at, _)| at));
         active.observe(&self.setup, &self.state.memories, &self.state.naming, weighed, now);
         if opens {
             self.open(active, wished, now, out);

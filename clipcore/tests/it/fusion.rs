@@ -253,3 +253,21 @@ fn a_face_helps_what_others_nearly_decide_and_does_not_name_it() {
     assert!(&*closed.label != "smile", "{}", closed.label);
     assert!(closed.evidence.iter().any(|e| &*e.detector == "face" && e.contribution > 0.0));
 }
+
+#[test]
+fn what_was_heard_names_a_moment_before_chat_does() {
+    let laughter = run_of("audio_tagger", "laughter", 100.0, 4.0, 2.0, 4.0);
+    let mood = run_of("chat_lexicon", "hype", 118.0, 5.0, 1.0, 6.0);
+    let found = moments([laughter, chat(118.0, 6.0), mood.clone()]);
+    assert_eq!(&*found.last().unwrap().label, "laughter");
+    assert_eq!(&*moments([chat(118.0, 6.0), mood]).last().unwrap().label, "hype");
+}
+
+#[test]
+fn a_moment_does_not_begin_in_the_one_before() {
+    let roar = |from| run_of("loudness", "loud", from, 6.0, 10.0, 12.0);
+    let found = moments([roar(100.0), chat(118.0, 6.0), roar(128.0)]);
+    let last = found.last().unwrap();
+    assert_eq!(last.state, Closed);
+    assert!((120.0..=128.0).contains(&secs(last.start)), "{}", secs(last.start));
+}
