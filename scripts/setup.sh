@@ -42,6 +42,7 @@ want libnginx-mod-rtmp rtmp_module
 want redis-server has redis-server
 want chromium browser
 want python3-dev python_headers
+want python3-venv python3 -c 'import ensurepip'
 for package in python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good; do
     want "$package" rtsp_server
 done

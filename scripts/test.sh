@@ -52,8 +52,22 @@ examples() { # those that need no input of their own
     done
 }
 
+# The native inference backend is tested with the library of a Python wheel; without it those tests are skipped and say so.
+onnxruntime() {
+    local venv=target/onnxruntime version=1.24.4
+    [ -n "${CLIPCORE_ONNXRUNTIME:-}" ] && return
+    if ! ls "$venv"/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so."$version" >/dev/null 2>&1; then
+        rm -rf "$venv"
+        { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --no-deps "onnxruntime==$version"; } >"$work/pip.log" 2>&1 ||
+            { skip "native inference" "pip could not install onnxruntime $version: $(tail -n 1 "$work/pip.log")"; return; }
+    fi
+    CLIPCORE_ONNXRUNTIME=$(ls "$PWD/$venv"/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so."$version")
+    export CLIPCORE_ONNXRUNTIME
+}
+
 wasm() { "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features --target wasm32-unknown-unknown; }
 
+onnxruntime
 step "tests" tests
 step "features" features
 if [ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null)" ]; then

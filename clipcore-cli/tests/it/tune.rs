@@ -177,7 +177,8 @@ fn one_stream_gives_weights_and_no_figures() {
     let (out, remarks) = world.run(&["tune", "--truth", &truth, "-o", &file], &world.files(0..1)).unwrap();
     assert!(out.contains("no figures") && out.contains("second stream") && !out.contains("F1"), "{out}");
     assert!(remarks.contains("w.toml"));
-    assert_eq!(Weights::load(Path::new(&file)).unwrap().fitted_to, ["sim-0"]);
+    let fitted_to = Weights::load(Path::new(&file)).unwrap().fitted_to;
+    assert!(fitted_to.iter().any(|s| s == "sim-0"), "{fitted_to:?}");
 }
 
 #[test]
