@@ -24,13 +24,13 @@ pub struct Bounds {
     /// Moments of chat alone: how long before the estimated beginning the clip starts, since the delay varies.
     #[serde(with = "crate::config::secs")]
     pub chat_before: Duration,
-    /// Moments of chat alone: how many seconds after the instant that the peak reacts to the clip ends; below 0 before it,
-    /// since the burst's length adds to it.
+    /// Moments of chat alone: how many seconds after the instant that the peak reacts to the clip ends; below 0 before
+    /// it, since the burst's length adds to it.
     pub chat_after: f64,
     /// Moments of chat alone: by how much of the burst's own length (a minute at most) the clip grows at its end.
     pub chat_stretch: f64,
-    /// Moments of chat alone: the least length of a clip, rolls included. A short burst says no better than a long one
-    /// when what it is about began and ended.
+    /// Moments of chat alone: the least length of a clip, rolls included. A short burst says no better than a long
+    /// one when what it is about began and ended.
     #[serde(with = "crate::config::secs")]
     pub chat_min_length: Duration,
 }
@@ -53,8 +53,8 @@ impl Bounds {
 
     /// Start and end, without the rolls, of what a burst of chat is about, where `delay` is the channel's.
     ///
-    /// When it began is estimated twice, from where chat began to rise and from where it peaked; the mean of both errs less than
-    /// either, since the rise of a long burst is often that of an earlier one.
+    /// When it began is estimated twice, from where chat began to rise and from where it peaked; the mean of both errs
+    /// less than either, since the rise of a long burst is often that of an earlier one.
     pub(super) fn of_chat(&self, burst: &Burst, delay: Duration) -> (Timestamp, Timestamp) {
         let by_onset = burst.onset - (self.chat_onset_delay + delay).saturating_sub(self.chat_delay);
         let by_peak = burst.peak - delay;

@@ -28,11 +28,11 @@ use crate::{Error, Result, StreamId, Timestamp};
 ///   (chat) that lifts L above `enter`, or fast evidence that stays above it, *opens* it; otherwise it is
 ///   *dropped*. Chat alone opens a moment; a marker does so at once.
 /// - An open moment *closes* when fresh evidence has stayed below `enter − hysteresis` for `quiet`, or after
-///   `max_length`. For `refractory` after its peak chat is not heard, since it still speaks of it: the next moment opens then, and
-///   only after evidence has fallen below the exit threshold, so that one long roar is one moment. Fast evidence that
-///   began after the close is another happening and need not wait.
-/// - It starts at the earliest fast onset, or, with chat alone, at chat's peak less the chat delay. The delay
-///   is learned from the stream's own moments that had both.
+///   `max_length`. For `refractory` after its peak chat is not heard, since it still speaks of it: the next moment
+///   opens then, and only after evidence has fallen below the exit threshold, so that one long roar is one moment. Fast
+///   evidence that began after the close is another happening and need not wait.
+/// - It starts at the fast onset that chat most likely speaks of, or, with chat alone, where the burst's rise and its
+///   peak, each less the chat delay, point to on average. The delay is learned from the stream's own moments that had both.
 /// - The evidence of a moment is each group's strongest signal at the peak, and the prior (`fusion`/`prior`, the
 ///   bias) last; the contributions add up to the score. A signal that only names the moment is listed with
 ///   contribution 0.

@@ -122,11 +122,11 @@ pub(super) fn set_threshold(weights: &mut Weights, enter: f64) {
     weights.decision.provisional = (third * 1e3).round() / 1e3;
 }
 
-/// Looks for the clips of moments of chat alone that hold most labels whole, where the median clip may have the length that
-/// is asked for and a tenth of them may be longer than `longest_clip`.
+/// Looks for the clips of moments of chat alone that hold most labels whole, where the median clip may have the length
+/// that is asked for and a tenth of them may be longer than `longest_clip`.
 ///
-/// The least length is the median itself; the later a clip ends, the more of them are longer, so that for each start and
-/// stretch the latest end that keeps the median is found by bisection.
+/// The least length is the median itself; the later a clip ends, the more of them are longer, so that for each start
+/// and stretch the latest end that keeps the median is found by bisection.
 fn fit_chat_bounds(weights: &mut Weights, examples: &[&Example], options: &TuneOptions) -> Result<()> {
     let longest = options.longest_clip.as_secs_f64();
     let median = options.median_clip.as_secs_f64();

@@ -14,4 +14,5 @@ pub mod publisher;
 pub mod reading;
 pub mod relay;
 pub mod rtsp;
+pub mod server;
 pub mod stream;

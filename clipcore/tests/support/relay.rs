@@ -1,18 +1,16 @@
 //! A real RTMP relay: nginx with its RTMP module, on a free port, with its files in a folder of its own.
 
 use std::fmt::Write;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use super::programs::{find, require, skipped};
+use super::server::Server;
 
 /// A running relay; ends with its owner.
 pub struct Relay {
     dir: tempfile::TempDir,
-    port: u16,
-    server: Option<Child>,
+    server: Server,
 }
 
 impl Relay {
@@ -29,7 +27,8 @@ impl Relay {
             return None;
         };
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let port = free_port();
+        let server = Server::new();
+        let port = server.port;
         let mut conf = String::new();
         if let Some(path) = module.path {
             writeln!(conf, "load_module {};", path.display()).expect("text grows");
@@ -47,22 +46,19 @@ impl Relay {
         std::fs::write(dir.path().join("nginx.conf"), conf).expect("the configuration can be written");
         let checked = nginx(dir.path()).arg("-t").output().expect("nginx starts");
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
-        let mut relay = Self { dir, port, server: None };
+        let mut relay = Self { dir, server };
         relay.resume();
         Some(relay)
     }
 
     /// Where a stream is published and played.
     pub fn url(&self, stream: &str) -> String {
-        format!("rtmp://127.0.0.1:{}/live/{stream}", self.port)
+        format!("rtmp://127.0.0.1:{}/live/{stream}", self.server.port)
     }
 
     /// Ends the server: publishers and players lose their connections. [`resume`](Self::resume) brings it back.
     pub fn stop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
+        self.server.stop();
     }
 
     /// Starts the server again on the same port.
@@ -70,22 +66,10 @@ impl Relay {
     /// # Panics
     /// Where it does not listen within ten seconds.
     pub fn resume(&mut self) {
-        self.stop();
-        self.server = Some(nginx(self.dir.path()).spawn().expect("nginx starts"));
-        for _ in 0..100 {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
+        if !self.server.start(nginx(self.dir.path())) {
+            let log = std::fs::read_to_string(self.dir.path().join("error.log")).unwrap_or_default();
+            panic!("nginx does not listen on port {}:\n{log}", self.server.port);
         }
-        let log = std::fs::read_to_string(self.dir.path().join("error.log")).unwrap_or_default();
-        panic!("nginx does not listen on port {}:\n{log}", self.port);
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -112,13 +96,4 @@ fn rtmp_module() -> Option<RtmpModule> {
         named.into_iter().chain(["/usr/lib/nginx/modules".into(), "/usr/lib64/nginx/modules".into()]);
     let path = places.map(|dir| dir.join("ngx_rtmp_module.so")).find(|p| p.is_file())?;
     Some(RtmpModule { path: Some(path) })
-}
-
-/// A port that nobody listens on just now.
-///
-/// # Panics
-/// Where the machine has no loopback.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    listener.local_addr().expect("a bound address").port()
 }

@@ -1,12 +1,10 @@
 //! A real RTSP server, as a camera is one: GStreamer's, which sends a file in real time to whoever asks.
 
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use super::programs::skipped;
-use super::relay::free_port;
+use super::server::Server;
 
 /// Debian's own: its packages are unknown to any other Python.
 const PYTHON: &str = "/usr/bin/python3";
@@ -22,8 +20,7 @@ const SCRIPT: &str = include_str!("rtsp_server.py");
 /// A running server; ends with its owner.
 pub struct RtspServer {
     file: PathBuf,
-    port: u16,
-    server: Option<Child>,
+    server: Server,
 }
 
 impl RtspServer {
@@ -38,22 +35,19 @@ impl RtspServer {
             skipped(test, "GStreamer's RTSP server is not installed (make setup)");
             return None;
         }
-        let mut server = Self { file: file.into(), port: free_port(), server: None };
+        let mut server = Self { file: file.into(), server: Server::new() };
         server.resume();
         Some(server)
     }
 
     /// Where the stream is played.
     pub fn url(&self) -> String {
-        format!("rtsp://127.0.0.1:{}/live/show", self.port)
+        format!("rtsp://127.0.0.1:{}/live/show", self.server.port)
     }
 
     /// Ends the server: players lose their connections. [`resume`](Self::resume) brings it back.
     pub fn stop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
+        self.server.stop();
     }
 
     /// Starts the server again on the same port; the file begins anew with the first player.
@@ -61,23 +55,9 @@ impl RtspServer {
     /// # Panics
     /// Where it does not listen within ten seconds.
     pub fn resume(&mut self) {
-        self.stop();
         let mut command = Command::new(PYTHON);
-        command.args(["-c", SCRIPT]).arg(&self.file).arg(self.port.to_string());
+        command.args(["-c", SCRIPT]).arg(&self.file).arg(self.server.port.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.server = Some(command.spawn().expect("python starts"));
-        for _ in 0..100 {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        panic!("the RTSP server does not listen on port {}", self.port);
-    }
-}
-
-impl Drop for RtspServer {
-    fn drop(&mut self) {
-        self.stop();
+        assert!(self.server.start(command), "the RTSP server does not listen on port {}", self.server.port);
     }
 }
