@@ -1,5 +1,6 @@
 //! The model's side: from sound to its input, from its output to log-odds per group.
 
+use super::tape::Place;
 use crate::event::media::Audio16k;
 use crate::model::card::{Activation, Card, Group, InputKind, Size, Task};
 use crate::model::front_end::LogMel;
@@ -8,6 +9,8 @@ use crate::{Error, Result};
 
 /// Probabilities this near to 0 or 1 count as such.
 const EPSILON: f64 = 1e-6;
+/// What an event is measured against where nothing like it is heard.
+const FLOOR: f64 = 0.01;
 
 /// What a card says, made ready.
 #[derive(Debug, Clone)]
@@ -18,9 +21,13 @@ pub(super) struct Tagger {
     pub(super) groups: Vec<Group>,
     /// The numbers of the output that belong to each group.
     members: Vec<Vec<usize>>,
+    /// Those of what is easily taken for it.
+    rivals: Vec<Vec<usize>>,
     /// An item's shape.
     shape: Vec<usize>,
     front_end: Option<LogMel>,
+    /// Where the last patch began: the next one shares frames with it.
+    last: Option<Place>,
     output: String,
     activation: Activation,
     labels: usize,
@@ -73,26 +80,35 @@ impl Tagger {
             return wrong(format!("it takes {patch} samples at once; up to a minute is possible"));
         }
         let place = |label: &String| card.labels.iter().position(|l| l == label);
+        let places = |labels: &[String]| labels.iter().filter_map(place).collect();
         Ok(Self {
             model: card.name.clone(),
             patch,
-            members: card.group.iter().map(|g| g.labels.iter().filter_map(place).collect()).collect(),
+            members: card.group.iter().map(|g| places(&g.labels)).collect(),
+            rivals: card.group.iter().map(|g| places(&g.against)).collect(),
             groups: card.group.clone(),
             shape,
             front_end,
+            last: None,
             output: card.output[0].name.clone(),
             activation: card.output[0].activation,
             labels: card.labels.len(),
         })
     }
 
-    /// The model's input for a patch of sound.
-    pub(super) fn input(&mut self, samples: &[f32]) -> Option<Tensor> {
+    /// The model's input for a patch of sound that begins at `place`.
+    pub(super) fn input(&mut self, place: Place, samples: &[f32]) -> Option<Tensor> {
+        let moved = self.last.replace(place).and_then(|last| place.after(last));
         let tensor = match &mut self.front_end {
-            Some(front_end) => front_end.run(samples),
+            Some(front_end) => front_end.run_after(samples, moved),
             None => Tensor::from_shape_vec(vec![samples.len()], samples.to_vec()).ok()?,
         };
         tensor.into_shape_with_order(self.shape.clone()).ok()
+    }
+
+    /// The next patch has nothing in common with the last one.
+    pub(super) fn forget(&mut self) {
+        self.last = None;
     }
 
     /// Calibrated log-odds of each group; `None` where the answer is not what the card says.
@@ -111,12 +127,22 @@ impl Tagger {
                 numbers.iter().map(|x| log_odds((x - most).exp() / sum)).collect()
             }
         };
-        let group = |(group, members): (&Group, &Vec<usize>)| {
-            let most = members.iter().map(|i| logits[*i]).fold(f64::NEG_INFINITY, f64::max);
-            group.scale * most + group.offset
+        let most =
+            |places: &[usize]| places.iter().map(|i| logits[*i]).reduce(f64::max).unwrap_or(f64::NEG_INFINITY);
+        let group = |((group, members), rivals): ((&Group, &Vec<usize>), &Vec<usize>)| {
+            let x = most(members);
+            let odds = match rivals.is_empty() {
+                true => x,
+                false => probability(x).max(EPSILON).ln() - (probability(most(rivals)) + FLOOR).ln(),
+            };
+            group.scale * odds + group.offset
         };
-        Some(self.groups.iter().zip(&self.members).map(group).collect())
+        Some(self.groups.iter().zip(&self.members).zip(&self.rivals).map(group).collect())
     }
+}
+
+fn probability(log_odds: f64) -> f64 {
+    1.0 / (1.0 + (-log_odds).exp())
 }
 
 fn log_odds(p: f64) -> f64 {
