@@ -7,7 +7,7 @@ were not fitted to.
 Two models: MODEL was trained without the recordings of fold 0, MODEL1 without those of fold 1; "-" leaves a fold out.
 
 A patch every half second; it counts as an event's where at least half of it lies in the event, and as none's where it lies
-outside. Log-odds of the group (see `against` in the format of cards) go through a logistic regression (Platt 1999), instants of the two kinds weighted
+outside. Log-odds of the group's largest label go through a logistic regression (Platt 1999), instants of the two kinds weighted
 as if one in twenty were an event's. Only front ends of YAMNet's kind.
 """
 
@@ -32,15 +32,7 @@ def logits(scores, card):
     p = np.clip(scores, 1e-6, 1 - 1e-6)
     x = np.log(p / (1 - p)) if card["output"][0].get("activation", "none") == "none" else scores
     place = {label: i for i, label in enumerate(card["labels"])}
-    most = lambda labels: x[:, [place[label] for label in labels]].max(axis=1)
-    probability = lambda odds: 1 / (1 + np.exp(-odds))
-
-    def odds(group):
-        if not group.get("against"):
-            return most(group["labels"])
-        return np.log(np.maximum(probability(most(group["labels"])), 1e-6)) - np.log(probability(most(group["against"])) + 0.01)
-
-    return {g["label"]: odds(g) for g in card["group"]}
+    return {g["label"]: x[:, [place[label] for label in g["labels"]]].max(axis=1) for g in card["group"]}
 
 
 def observe(card, sessions, mixes):

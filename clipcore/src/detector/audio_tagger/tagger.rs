@@ -9,8 +9,6 @@ use crate::{Error, Result};
 
 /// Probabilities this near to 0 or 1 count as such.
 const EPSILON: f64 = 1e-6;
-/// What an event is measured against where nothing like it is heard.
-const FLOOR: f64 = 0.01;
 
 /// What a card says, made ready.
 #[derive(Debug, Clone)]
@@ -21,8 +19,6 @@ pub(super) struct Tagger {
     pub(super) groups: Vec<Group>,
     /// The numbers of the output that belong to each group.
     members: Vec<Vec<usize>>,
-    /// Those of what is easily taken for it.
-    rivals: Vec<Vec<usize>>,
     /// An item's shape.
     shape: Vec<usize>,
     front_end: Option<LogMel>,
@@ -80,12 +76,10 @@ impl Tagger {
             return wrong(format!("it takes {patch} samples at once; up to a minute is possible"));
         }
         let place = |label: &String| card.labels.iter().position(|l| l == label);
-        let places = |labels: &[String]| labels.iter().filter_map(place).collect();
         Ok(Self {
             model: card.name.clone(),
             patch,
-            members: card.group.iter().map(|g| places(&g.labels)).collect(),
-            rivals: card.group.iter().map(|g| places(&g.against)).collect(),
+            members: card.group.iter().map(|g| g.labels.iter().filter_map(place).collect()).collect(),
             groups: card.group.clone(),
             shape,
             front_end,
@@ -127,22 +121,12 @@ impl Tagger {
                 numbers.iter().map(|x| log_odds((x - most).exp() / sum)).collect()
             }
         };
-        let most =
-            |places: &[usize]| places.iter().map(|i| logits[*i]).reduce(f64::max).unwrap_or(f64::NEG_INFINITY);
-        let group = |((group, members), rivals): ((&Group, &Vec<usize>), &Vec<usize>)| {
-            let x = most(members);
-            let odds = match rivals.is_empty() {
-                true => x,
-                false => probability(x).max(EPSILON).ln() - (probability(most(rivals)) + FLOOR).ln(),
-            };
-            group.scale * odds + group.offset
+        let group = |(group, members): (&Group, &Vec<usize>)| {
+            let most = members.iter().map(|i| logits[*i]).fold(f64::NEG_INFINITY, f64::max);
+            group.scale * most + group.offset
         };
-        Some(self.groups.iter().zip(&self.members).zip(&self.rivals).map(group).collect())
+        Some(self.groups.iter().zip(&self.members).map(group).collect())
     }
-}
-
-fn probability(log_odds: f64) -> f64 {
-    1.0 / (1.0 + (-log_odds).exp())
 }
 
 fn log_odds(p: f64) -> f64 {

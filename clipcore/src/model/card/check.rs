@@ -102,11 +102,8 @@ impl Card {
             wrong.push(format!("there are {} labels for {n} numbers of the first output", self.labels.len()));
         }
         for (i, group) in self.group.iter().enumerate() {
-            for label in group.labels.iter().chain(&group.against).filter(|l| !self.labels.contains(l)) {
+            for label in group.labels.iter().filter(|l| !self.labels.contains(l)) {
                 wrong.push(format!("group {:?} names {label:?}, which is not among the labels", group.label));
-            }
-            for label in group.labels.iter().filter(|l| group.against.contains(l)) {
-                wrong.push(format!("group {:?} has {label:?} for and against it", group.label));
             }
             if group.labels.is_empty() {
                 wrong.push(format!("group {:?} has no labels", group.label));

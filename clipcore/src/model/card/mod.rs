@@ -40,7 +40,6 @@
 //! [[group]]                      # what several labels say together
 //! label = "laughter"             # the label of the signal
 //! labels = ["Laughter", "Giggle"]
-//! against = []                   # labels of what is easily taken for it, such as a baby's cries for laughter
 //! evidence = true                # false: context, of which no moment is made
 //! scale = 1.0                    # calibrated log-odds = scale · logit + offset
 //! offset = 0.0

@@ -24,10 +24,6 @@ pub struct Group {
     pub label: String,
     /// The model's labels that belong to it.
     pub labels: Vec<String>,
-    /// Labels of sounds that are easily taken for it. Where there are some, the log-odds are those of its labels against
-    /// these, `ln p − ln(q + 0.01)` with the likeliest of each, instead of `ln p − ln(1 − p)`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub against: Vec<String>,
     /// Whether it is evidence of a moment, or context only.
     #[serde(default = "yes")]
     pub evidence: bool,
