@@ -21,6 +21,8 @@ mod pipeline;
 mod properties;
 #[cfg(feature = "media")]
 mod recording;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "runtime")]
 mod store;
 #[cfg(feature = "media")]

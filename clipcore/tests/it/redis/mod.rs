@@ -1,0 +1,3 @@
+//! What goes over Redis, against real servers.
+
+mod log;
