@@ -65,9 +65,15 @@ onnxruntime() {
     export CLIPCORE_ONNXRUNTIME
 }
 
+# Jobs are run by stock RQ workers; without them those tests are skipped and say so.
+rq_workers() {
+    scripts/rq.sh >"$work/rq.log" 2>&1 || skip "RQ workers" "pip could not install rq: $(tail -n 1 "$work/rq.log")"
+}
+
 wasm() { "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features --target wasm32-unknown-unknown; }
 
 onnxruntime
+rq_workers
 step "tests" tests
 step "features" features
 if [ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null)" ]; then
