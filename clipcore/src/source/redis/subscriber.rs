@@ -163,6 +163,9 @@ impl RedisSubscriber {
                 let message = tokio::select! {
                     message = rx.recv() => message,
                     _ = pings.tick() => {
+                        if !self.tell_lost(&lost, out).await {
+                            return End::Stopped;
+                        }
                         match tokio::time::timeout(LIMIT, commands.ping::<redis::Value>()).await {
                             Ok(Ok(_)) => continue,
                             Ok(Err(e)) => return End::Broken(self.explain(&e)),
@@ -177,8 +180,7 @@ impl RedisSubscriber {
                     );
                 };
                 waiting.fetch_sub(message.get_payload_bytes().len(), Ordering::Relaxed);
-                let lost = lost.swap(0, Ordering::Relaxed);
-                if lost > 0 && !say(out, format!("{lost} messages were lost: the pipeline is behind")).await {
+                if !self.tell_lost(&lost, out).await {
                     return End::Stopped;
                 }
                 if let Some(published) = self.read(&message)
@@ -191,6 +193,16 @@ impl RedisSubscriber {
         let end = stop.run_until_cancelled(hand_over).await.unwrap_or(End::Stopped);
         pump.abort();
         end
+    }
+
+    /// Says how many messages found no room since it was last said; whether somebody still listens.
+    async fn tell_lost(&self, lost: &AtomicU64, out: &mpsc::Sender<Published>) -> bool {
+        match lost.swap(0, Ordering::Relaxed) {
+            0 => true,
+            lost => {
+                say(out, format!("{lost} messages from {} were lost: the pipeline is behind", self.url)).await
+            }
+        }
     }
 
     /// What a message says; nothing where clipcore published it.
