@@ -6,8 +6,12 @@
 //! Implement [`EventLog`], then run [`conformance::log`](mod@crate::conformance::log) on it. Refuse records that
 //! [`Record::from_json`] could not read back: in the log they would stop every reader.
 
+#[cfg(any(feature = "redis", feature = "kafka"))]
+mod appends;
 #[cfg(feature = "runtime")]
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod memory;
 mod record;
 #[cfg(feature = "redis")]
@@ -16,6 +20,8 @@ pub mod redis;
 use async_trait::async_trait;
 #[cfg(feature = "runtime")]
 pub use file::{FileLog, FileLogConfig, FileLogReader, segment_records};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaLog, KafkaLogConfig};
 pub use memory::MemoryLog;
 pub use record::{Late, Receipt, Record};
 #[cfg(feature = "redis")]

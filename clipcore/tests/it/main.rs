@@ -12,6 +12,8 @@ mod cut;
 mod faces;
 mod fusion;
 mod instruments;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "media")]
 mod media_bytes;
 #[cfg(feature = "onnx")]

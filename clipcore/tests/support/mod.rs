@@ -8,6 +8,7 @@
 pub mod barcode;
 pub mod browser;
 pub mod face_models;
+pub mod kafka;
 pub mod melody;
 pub mod programs;
 pub mod proxy;

@@ -44,7 +44,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::keys::Keys;
 use self::scripts::Scripts;
-use self::writer::{Request, Writer};
+use self::writer::RedisWriter;
+use super::appends::{Request, Writer};
 use super::{Checkpoint, EventLog, Lease, Offset, Record, no_partition, readable, stale};
 use crate::event::Kinds;
 use crate::redis::{Connection, RedisUrl};
@@ -52,8 +53,6 @@ use crate::{Error, ErrorKind, Result, config};
 
 /// What this version writes.
 const FORMAT: u32 = 1;
-/// Calls of `append` that may wait for a partition's writer; further ones wait to be let in.
-const QUEUE: usize = 1024;
 /// Most records of one read, so that one answer stays small.
 const READ: usize = 1000;
 /// Records that one call of `trim` drops before other clients get their turn.
@@ -156,8 +155,8 @@ impl RedisLog {
             }
             keys.id = id;
             let keys = Arc::new(keys);
-            let (appends, queue) = mpsc::channel(QUEUE);
-            tokio::spawn(Writer::new(writes.clone(), scripts.clone(), keys.clone(), &writer).run(queue));
+            let remote = RedisWriter::new(writes.clone(), scripts.clone(), keys.clone(), &writer);
+            let appends = Writer::start(remote);
             all.push(Partition { keys, appends });
         }
         Ok(Self { partitions: all, scripts, writes, reads, config, kinds, writer, calls: AtomicU64::new(0) })
@@ -245,9 +244,14 @@ impl EventLog for RedisLog {
             return Err(Error::invalid(format!("a record of {} bytes is too long for the log", long.len()))
                 .with_context("max_record_bytes", self.config.max_record_bytes));
         }
+        if lines.is_empty() {
+            let next: Option<Offset> =
+                self.reads.query(redis::cmd("HGET").arg(&part.keys.log).arg("next")).await?;
+            return next.ok_or_else(|| lost(&part.keys));
+        }
         let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
         let (reply, answer) = oneshot::channel();
-        part.appends.send(Request { lines, reply }).await.map_err(|_| gone())?;
+        part.appends.send(Request { key: String::new(), lines, reply }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("redis_log::append"))
     }
 
