@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assembly;
 use crate::models::ModelsConfig;
+use crate::sinks::SinksConfig;
 use crate::spelling::nearest;
 
 const ENV_PREFIX: &str = "CLIPCORE__";
@@ -53,6 +54,8 @@ pub struct Config {
     pub clips: CutterConfig,
     /// Sizes and spans of the machinery.
     pub pipeline: PipelineConfig,
+    /// Where moments and clips go beside the output folder.
+    pub sinks: SinksConfig,
 }
 
 impl Default for Config {
@@ -69,6 +72,7 @@ impl Default for Config {
             fusion: FusionConfig::default(),
             clips: CutterConfig::default(),
             pipeline: PipelineConfig::default(),
+            sinks: SinksConfig::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod models;
 pub mod output;
 mod recorded;
 pub mod replay_files;
+pub mod sinks;
 mod spelling;
 
 use std::ffi::OsString;

@@ -33,6 +33,8 @@ pub mod pipeline;
 pub mod privacy;
 #[cfg(feature = "media")]
 pub mod recorder;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod replay;
 mod rng;
 pub mod simulate;

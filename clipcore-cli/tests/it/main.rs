@@ -16,4 +16,5 @@ mod faces;
 mod live;
 mod models;
 mod simulate;
+mod sinks;
 mod tune;

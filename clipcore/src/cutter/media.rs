@@ -206,6 +206,7 @@ impl Inner {
             fps: None,
             bytes: None,
             sha256: None,
+            trace: moment.trace.clone(),
         }
     }
 

@@ -177,6 +177,15 @@ impl Incoming {
         self
     }
 
+    /// Says that it happened at `time`, where it carries neither civil time nor stream time.
+    #[must_use]
+    pub fn with_default_time(mut self, time: WallTime) -> Self {
+        if self.parts.at.is_none() {
+            self.parts.time.get_or_insert(time);
+        }
+        self
+    }
+
     /// Places the event on the timeline and gives it an id where it has none.
     ///
     /// An event with `at` keeps it; one with only `time` is resolved by `to_stream_time`, once.

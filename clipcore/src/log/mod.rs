@@ -6,21 +6,33 @@
 //! Implement [`EventLog`], then run [`conformance::log`](mod@crate::conformance::log) on it. Refuse records that
 //! [`Record::from_json`] could not read back: in the log they would stop every reader.
 
+#[cfg(any(feature = "redis", feature = "kafka"))]
+mod appends;
 #[cfg(feature = "runtime")]
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod memory;
 mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use async_trait::async_trait;
 #[cfg(feature = "runtime")]
 pub use file::{FileLog, FileLogConfig, FileLogReader, segment_records};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaLog, KafkaLogConfig};
 pub use memory::MemoryLog;
 pub use record::{Late, Receipt, Record};
+#[cfg(feature = "redis")]
+pub use redis::{RedisDurability, RedisLog, RedisLogConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 #[cfg(feature = "runtime")]
 pub use crate::durable::Durability;
+#[cfg(feature = "runtime")]
+use crate::event::Kinds;
 use crate::{Error, ErrorKind, Result, StreamId};
 
 /// Where a record stands in its partition. Offsets rise by at least one from record to record.
@@ -136,4 +148,32 @@ fn stale(lease: &Lease, current: u64) -> Error {
     .with_context("token", lease.token)
     .with_context("current", current)
     .with_hint("another owner has taken the partition over: stop consuming it")
+}
+
+/// The JSON of a record. What could not be read back is refused here: in the log it would stop every reader.
+#[cfg(feature = "runtime")]
+fn readable(record: &Record, kinds: &Kinds) -> Result<String> {
+    let json = record.to_json()?;
+    Record::from_json(json.as_bytes(), kinds).map_err(|e| {
+        Error::invalid("this record could not be read back from the log")
+            .with_source(e)
+            .with_operation("log::append")
+    })?;
+    Ok(json)
+}
+
+/// The same error for each call of a group.
+#[cfg(feature = "runtime")]
+fn copy(e: &Error) -> Error {
+    let mut copy = Error::new(e.kind(), e.message().to_owned()).with_retryable(e.is_retryable());
+    for (key, value) in e.context() {
+        copy = copy.with_context(key, value);
+    }
+    if let Some(hint) = e.hint() {
+        copy = copy.with_hint(hint.to_owned());
+    }
+    match std::error::Error::source(e) {
+        Some(source) => copy.with_source(source.to_string()),
+        None => copy,
+    }
 }

@@ -7,6 +7,8 @@
 mod jsonl;
 #[cfg(feature = "media")]
 pub mod media;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod schedule;
 
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 pub use jsonl::JsonlSource;
+#[cfg(feature = "redis")]
+pub use redis::RedisSource;
 pub use schedule::Schedule;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;

@@ -12,6 +12,8 @@ mod cut;
 mod faces;
 mod fusion;
 mod instruments;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "media")]
 mod media_bytes;
 #[cfg(feature = "onnx")]
@@ -21,6 +23,8 @@ mod pipeline;
 mod properties;
 #[cfg(feature = "media")]
 mod recording;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "runtime")]
 mod store;
 #[cfg(feature = "media")]

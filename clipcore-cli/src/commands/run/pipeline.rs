@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::models::Models;
 use crate::output::{self, Progress};
-use crate::{assembly, demo};
+use crate::{assembly, demo, sinks};
 
 /// How a run went, and what it found.
 #[derive(Debug)]
@@ -123,6 +123,7 @@ async fn run_pipeline(
     std::fs::create_dir_all(out)
         .map_err(|e| Error::io(e, out).with_hint("--out names a folder that can be written"))?;
     let progress = Progress::start("starting", quiet);
+    let sinks = sinks::open(&config.sinks).await?;
     let models = Models::open(config)?;
     if !quiet {
         models.notes.iter().for_each(|note| progress.line(note));
@@ -145,6 +146,9 @@ async fn run_pipeline(
         .with_pseudonyms(Pseudonymizer::load_or_create(out.join("pseudonyms.key"))?)
         .with_time_source(Arc::new(SystemTimeSource::new()))
         .with_sink(Arc::new(lines));
+    for sink in sinks {
+        builder = builder.with_sink(sink);
+    }
     let slots = Arc::new(Semaphore::new(config.clips.parallel));
     for plan in plans {
         builder = builder.with_stream(stream(config, &models, plan, chat, &slots, &progress)?);
