@@ -6,11 +6,13 @@
 //! Implement [`EventLog`], then run [`conformance::log`](mod@crate::conformance::log) on it. Refuse records that
 //! [`Record::from_json`] could not read back: in the log they would stop every reader.
 
+mod arrival;
 #[cfg(feature = "runtime")]
 pub mod file;
 mod memory;
 mod record;
 
+pub use arrival::{Arrival, Arrived};
 use async_trait::async_trait;
 #[cfg(feature = "runtime")]
 pub use file::{FileLog, FileLogConfig, FileLogReader, segment_records};
