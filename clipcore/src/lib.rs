@@ -23,6 +23,8 @@ mod error;
 pub mod eval;
 pub mod event;
 pub mod fusion;
+#[cfg(feature = "runtime")]
+pub mod host;
 mod ids;
 pub mod log;
 #[cfg(feature = "media")]

@@ -2,6 +2,7 @@
 
 mod faults;
 mod flow;
+mod host;
 mod inbox;
 mod restart;
 mod retention;
