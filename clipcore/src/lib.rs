@@ -9,6 +9,8 @@
 //! One folder a role: [`event`], [`source`], [`log`], [`recorder`], [`detector`], [`fusion`], [`cutter`], [`sink`];
 //! [`engine`] is the synchronous heart, [`pipeline`] wires everything.
 
+#[cfg(feature = "catalog")]
+pub mod catalog;
 #[cfg(feature = "runtime")]
 pub mod clock;
 pub mod config;

@@ -23,6 +23,10 @@ pub(super) struct Live {
     /// When something came last, in milliseconds of `TimeSource::elapsed`.
     last: AtomicU64,
     pub(super) repeated: Arc<AtomicU64>,
+    /// How far its source has read the inbox.
+    pub(super) position: Arc<AtomicU64>,
+    /// The offset after what was appended to the inbox for it last.
+    appended: AtomicU64,
     /// The host is stopping.
     pub(super) stop: CancellationToken,
     /// It is to be stopped and started with other settings.
@@ -53,6 +57,8 @@ impl Live {
             entered: AtomicUsize::new(0),
             last: AtomicU64::new(millis(time.elapsed())),
             repeated: Arc::default(),
+            position: Arc::default(),
+            appended: AtomicU64::new(0),
             stop: CancellationToken::new(),
             reload: Notify::new(),
             state: Mutex::default(),
@@ -61,6 +67,15 @@ impl Live {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn appended(&self, next: u64) {
+        self.appended.fetch_max(next, Ordering::Relaxed);
+    }
+
+    /// How far its source is behind, in records.
+    pub(super) fn lag(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed).saturating_sub(self.position.load(Ordering::Relaxed))
     }
 
     /// A caller has appended.

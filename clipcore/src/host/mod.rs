@@ -41,8 +41,8 @@ use self::shared::SharedLog;
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::consent::Consent;
 use crate::detector::Signal;
-use crate::event::{Incoming, Kinds};
-use crate::log::{Arrival, EventLog, Record, partition_of};
+use crate::event::{AnyEvent, Incoming, Kinds};
+use crate::log::{Arrival, EventLog, Offset, Record, partition_of};
 use crate::pipeline::{PipelineBuilder, StreamSpec, StreamStats};
 use crate::privacy::Pseudonymizer;
 use crate::source::{LogSourceClock, LogSourceConfig};
@@ -296,6 +296,9 @@ impl Host {
         };
         let partition = partition_of(stream, self.0.inbox.partitions());
         let done = self.0.inbox.append(partition, records).await;
+        if let Ok(first) = done {
+            live.appended(first + records.len() as u64);
+        }
         live.leave(&*self.0.time);
         done.map(drop)
     }
@@ -422,6 +425,32 @@ impl Host {
             }
         }
         totals
+    }
+
+    /// How many records of the inbox the stream that is furthest behind has not read.
+    pub fn inbox_lag(&self) -> u64 {
+        self.lives().values().map(|live| live.lag()).max().unwrap_or(0)
+    }
+
+    /// What the log holds of a stream's events from offset `from` on, at most `max` records looked at, and the offset to go
+    /// on from.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub async fn events(
+        &self,
+        stream: &StreamId,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, AnyEvent)>, Offset)> {
+        let log = self.0.log_shared.whole();
+        let read = log.read(partition_of(stream, log.partitions()), from, max).await?;
+        let next = read.last().map_or(from, |(offset, _)| offset + 1);
+        let events = read.into_iter().filter_map(|(offset, record)| match record {
+            Record::Event(event) if event.stream() == stream => Some((offset, event)),
+            _ => None,
+        });
+        Ok((events.collect(), next))
     }
 
     /// Stops every stream in good order: what is taken in and decided is finished, and nothing is ended. What comes

@@ -33,6 +33,11 @@ impl Shared {
         Arc::new(SharedLog { shared: self.clone(), stream: stream.clone() })
     }
 
+    /// The log itself, to be read.
+    pub(super) fn whole(&self) -> Arc<dyn EventLog> {
+        self.0.log.clone()
+    }
+
     /// The stream has stopped in good order: its checkpoint has seen all that is there of it.
     pub(super) fn forget(&self, stream: &StreamId) {
         let partition = partition_of(stream, self.0.log.partitions());

@@ -64,7 +64,8 @@ fn build(host: &Host, stream: &StreamId, live: &Arc<Live>) -> Result<Pipeline> {
     let source = LogSource::new(host.inbox_of(stream))
         .with_config(LogSourceConfig { clock: clock_of(&known), ..host.0.reading.clone() })
         .with_wake(live.wake.clone())
-        .with_repeat_counter(live.repeated.clone());
+        .with_repeat_counter(live.repeated.clone())
+        .with_position(live.position.clone());
     let (builder, spec) = (host.0.factory)(stream, &settings)?;
     let (told, heard, keep) = (live.clone(), live.clone(), host.0.config.signals);
     builder

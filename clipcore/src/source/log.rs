@@ -77,6 +77,7 @@ pub struct LogSource {
     config: LogSourceConfig,
     wake: Arc<Notify>,
     repeated: Arc<AtomicU64>,
+    position: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for LogSource {
@@ -88,7 +89,13 @@ impl std::fmt::Debug for LogSource {
 impl LogSource {
     /// Reads `inbox`, in which no other consumer of the same stream reads.
     pub fn new(inbox: Arc<dyn EventLog>) -> Self {
-        Self { inbox, config: LogSourceConfig::default(), wake: Arc::default(), repeated: Arc::default() }
+        Self {
+            inbox,
+            config: LogSourceConfig::default(),
+            wake: Arc::default(),
+            repeated: Arc::default(),
+            position: Arc::default(),
+        }
     }
 
     /// Sets how it is read.
@@ -109,6 +116,13 @@ impl LogSource {
     #[must_use]
     pub fn with_repeat_counter(mut self, repeated: Arc<AtomicU64>) -> Self {
         self.repeated = repeated;
+        self
+    }
+
+    /// Says in `position` up to which offset the inbox has been read.
+    #[must_use]
+    pub fn with_position(mut self, position: Arc<AtomicU64>) -> Self {
+        self.position = position;
         self
     }
 
@@ -249,6 +263,7 @@ impl Reading {
                 }
             }
             self.next = next;
+            self.source.position.store(next, Ordering::Relaxed);
             if handed_over {
                 self.progress().await?;
                 self.hand_over_ack(next).await?;
