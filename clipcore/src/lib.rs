@@ -25,6 +25,8 @@ mod error;
 pub mod eval;
 pub mod event;
 pub mod fusion;
+#[cfg(feature = "http")]
+pub mod gateway;
 #[cfg(feature = "runtime")]
 pub mod host;
 mod ids;

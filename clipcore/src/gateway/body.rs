@@ -79,7 +79,8 @@ fn array(text: &str, kinds: &Kinds) -> Result<Vec<Entry>> {
 }
 
 fn too_many() -> Error {
-    Error::invalid(format!("more than {MAX_EVENTS} events at once")).with_hint("send them in several requests")
+    Error::invalid(format!("more than {MAX_EVENTS} events at once"))
+        .with_hint("send them in several requests")
 }
 
 #[cfg(test)]
@@ -100,8 +101,16 @@ mod tests {
         for (media_type, body, expected) in [
             ("application/json", ONE.to_owned(), vec![(1, true)]),
             ("", format!("\n {ONE} \n"), vec![(1, true)]),
-            ("application/json; charset=utf-8", format!("[{ONE}, 7, {ONE}]"), vec![(1, true), (2, false), (3, true)]),
-            ("application/x-ndjson", format!("{ONE}\n\nnonsense\r\n{ONE}"), vec![(1, true), (3, false), (4, true)]),
+            (
+                "application/json; charset=utf-8",
+                format!("[{ONE}, 7, {ONE}]"),
+                vec![(1, true), (2, false), (3, true)],
+            ),
+            (
+                "application/x-ndjson",
+                format!("{ONE}\n\nnonsense\r\n{ONE}"),
+                vec![(1, true), (3, false), (4, true)],
+            ),
             ("text/plain", format!("{ONE}\n{ONE}\n"), vec![(1, true), (2, true)]),
             ("application/cloudevents+json", cloud.to_owned(), vec![(1, true)]),
             ("application/cloudevents-batch+json", format!("[{cloud}]"), vec![(1, true)]),

@@ -97,15 +97,18 @@ pub fn verify_hook(
     }
     let signed = secrets.iter().any(|secret| {
         // `verify_slice` takes the same time whatever differs.
-        given.iter().any(|one| secret.mac(id, timestamp, body).is_some_and(|mac| mac.verify_slice(one).is_ok()))
+        given
+            .iter()
+            .any(|one| secret.mac(id, timestamp, body).is_some_and(|mac| mac.verify_slice(one).is_ok()))
     });
     if !signed {
         return Err(Error::invalid("webhook-signature does not fit the message"));
     }
     let age = i128::from(now.as_unix_micros()) - i128::from(seconds) * 1_000_000;
     if age.unsigned_abs() > WINDOW.as_micros() {
-        return Err(Error::invalid("webhook-timestamp is more than five minutes off")
-            .with_hint("check the clocks; a message that is sent again needs a new timestamp and signature"));
+        return Err(Error::invalid("webhook-timestamp is more than five minutes off").with_hint(
+            "check the clocks; a message that is sent again needs a new timestamp and signature",
+        ));
     }
     Ok(())
 }
@@ -197,7 +200,9 @@ mod tests {
     fn what_is_old_or_from_the_future_is_refused() {
         let text = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let secret = HookSecret::new(text).unwrap();
-        for (offset, good) in [(-299, true), (299, true), (-301, false), (301, false), (i64::MAX - NOW, false)] {
+        for (offset, good) in
+            [(-299, true), (299, true), (-301, false), (301, false), (i64::MAX - NOW, false)]
+        {
             let at = (NOW + offset).to_string();
             let checked = check(text, "id", &at, &secret.sign("id", &at, b"x"), b"x");
             assert_eq!(checked.is_ok(), good, "{offset}: {checked:?}");

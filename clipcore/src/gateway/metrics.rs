@@ -70,7 +70,11 @@ pub(super) fn text(app: &App) -> String {
     let latency = own.latency.clone();
     all.register_with_unit("http_request_duration", "Time to an answer's head", Unit::Seconds, latency);
     let gauge = |value: usize| ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-    all.register("open_connections", "Event streams and sockets that are open", gauge(app.connections.open()));
+    all.register(
+        "open_connections",
+        "Event streams and sockets that are open",
+        gauge(app.connections.open()),
+    );
     let streams = host.streams();
     for (name, help, state) in [
         ("streams_live", "Streams that run", StreamState::Live),
