@@ -16,6 +16,7 @@ pub mod output;
 mod recorded;
 pub mod replay_files;
 mod spelling;
+mod streams;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -317,8 +317,12 @@ impl Host {
     /// `Unavailable` where too many streams are live or known; `Conflict` where it has ended; `Config` where
     /// the settings make no stream.
     pub async fn put(&self, stream: &StreamId, settings: StreamSettings) -> Result<StreamStatus> {
-        // What cannot be built is refused now, not found out by a supervisor later.
-        (self.0.factory)(stream, &self.effective(&settings))?;
+        // What cannot be built is refused now, not found out by a supervisor later; but a recording that runs cannot be opened
+        // a second time to try.
+        let records = self.status(stream).is_some_and(|s| s.stats.is_some() && !s.settings.inputs.is_empty());
+        if !records {
+            (self.0.factory)(stream, &self.effective(&settings))?;
+        }
         let live = self.start(stream, Some(settings)).await?;
         live.leave(&*self.0.time);
         self.status(stream).ok_or_else(|| unknown(stream))

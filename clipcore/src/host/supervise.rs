@@ -74,7 +74,10 @@ fn build(host: &Host, stream: &StreamId, live: &Arc<Live>) -> Result<Pipeline> {
         .with_kinds(host.0.edge.kinds.clone())
         .with_time_source(host.0.time.clone())
         .on_notice(move |notice| {
-            tracing::info!(stream = %notice.stream, "{}", notice.text);
+            match notice.error {
+                Some(_) => tracing::warn!(stream = %notice.stream, "{}", notice.text),
+                None => tracing::info!(stream = %notice.stream, "{}", notice.text),
+            }
             told.notice(notice.text.clone());
         })
         .on_signal(move |signal| heard.signal(signal, keep))
