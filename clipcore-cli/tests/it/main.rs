@@ -15,5 +15,6 @@ mod disk;
 mod faces;
 mod live;
 mod models;
+mod serve;
 mod simulate;
 mod tune;

@@ -113,3 +113,6 @@ impl Gateway {
         self.0.closing.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,12 @@ fn public() -> Vec<Route> {
     ]
 }
 
+/// Every path.
+#[cfg(test)]
+pub(super) fn paths() -> Vec<&'static str> {
+    [ingest(), read(), admin(), public()].into_iter().flatten().map(|(path, _)| path).collect()
+}
+
 pub(super) fn router(app: Arc<App>) -> Router {
     let group = |routes: Vec<Route>, scope: Option<Scope>| {
         let router =
