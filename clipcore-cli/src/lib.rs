@@ -17,6 +17,7 @@ mod recorded;
 pub mod replay_files;
 pub mod sinks;
 mod spelling;
+mod streams;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -209,7 +209,10 @@ impl OnnxModel {
             if items > 1 && !whole {
                 return Err(Error::new(
                     ErrorKind::Unsupported,
-                    format!("the model answered {items} items with an output {name:?} of shape {:?}", output.shape()),
+                    format!(
+                        "the model answered {items} items with an output {name:?} of shape {:?}",
+                        output.shape()
+                    ),
                 )
                 .with_context("model", &self.origin)
                 .with_hint("its first axis is no batch: say `batch = false` in its card"));
