@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::StreamSettings;
 use crate::clock::TimeSource;
 use crate::detector::Signal;
 use crate::pipeline::{PipelineHandle, StreamStats};
@@ -32,6 +33,8 @@ pub(super) struct Live {
     /// It is to be stopped and started with other settings.
     pub(super) reload: Notify,
     state: Mutex<State>,
+    /// What it runs with.
+    settings: Mutex<Option<StreamSettings>>,
 }
 
 #[derive(Default)]
@@ -62,6 +65,21 @@ impl Live {
             stop: CancellationToken::new(),
             reload: Notify::new(),
             state: Mutex::default(),
+            settings: Mutex::default(),
+        }
+    }
+
+    /// It is being built with these settings.
+    pub(super) fn built_with(&self, settings: &StreamSettings) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Some(settings.clone());
+    }
+
+    /// Starts it anew where these are not what it runs with.
+    pub(super) fn adopt(&self, settings: &StreamSettings) {
+        let mut mine = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if mine.as_ref().is_some_and(|mine| mine != settings) {
+            *mine = Some(settings.clone());
+            self.restart();
         }
     }
 
@@ -78,9 +96,14 @@ impl Live {
         self.appended.load(Ordering::Relaxed).saturating_sub(self.position.load(Ordering::Relaxed))
     }
 
+    /// Something has come.
+    pub(super) fn touch(&self, time: &dyn TimeSource) {
+        self.last.store(millis(time.elapsed()), Ordering::SeqCst);
+    }
+
     /// A caller has appended.
     pub(super) fn leave(&self, time: &dyn TimeSource) {
-        self.last.store(millis(time.elapsed()), Ordering::SeqCst);
+        self.touch(time);
         self.entered.fetch_sub(1, Ordering::SeqCst);
         self.wake.notify_one();
     }

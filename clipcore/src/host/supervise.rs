@@ -56,10 +56,15 @@ pub(super) async fn supervise(host: Host, stream: StreamId, live: Arc<Live>) {
         }
         backoff = FIRST_BACKOFF;
     }
+    let mut lives = host.lives();
+    if lives.get(&stream).is_some_and(|now| Arc::ptr_eq(now, &live)) {
+        lives.remove(&stream);
+    }
 }
 
 fn build(host: &Host, stream: &StreamId, live: &Arc<Live>) -> Result<Pipeline> {
     let known = host.0.registry.find(stream).ok_or_else(|| super::unknown(stream))?;
+    live.built_with(&known.settings);
     let settings = host.effective(&known.settings);
     let source = LogSource::new(host.inbox_of(stream))
         .with_config(LogSourceConfig { clock: clock_of(&known), ..host.0.reading.clone() })
