@@ -45,7 +45,7 @@ impl Server {
         let log = FileLog::open(dir.join("log"), FileLogConfig::default(), kinds.clone()).await.unwrap();
         let inbox = FileLog::open(dir.join("inbox"), FileLogConfig::default(), kinds.clone()).await.unwrap();
         let catalog = Catalog::open(dir).await.unwrap();
-        let fusion = FusionConfig { refractory: Duration::from_secs(2), ..FusionConfig::default() };
+        let fusion = FusionConfig { refractory: Some(Duration::from_secs(2)), ..FusionConfig::default() };
         let fusion = fusion.factory().unwrap();
         let sink: Arc<dyn ClipSink> = Arc::new(catalog.clone());
         let factory = move |stream: &StreamId, _: &StreamSettings| {
