@@ -9,6 +9,7 @@ mod jsonl;
 mod log;
 #[cfg(feature = "media")]
 pub mod media;
+mod pictures;
 mod schedule;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use ack::{Ack, Acks};
 use async_trait::async_trait;
 pub use jsonl::JsonlSource;
 pub use log::{LogSource, LogSourceClock, LogSourceConfig};
+pub use pictures::{PictureSource, Posted};
 pub use schedule::Schedule;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
