@@ -51,6 +51,7 @@ mod hooks;
 mod items;
 mod limit;
 mod metrics;
+mod pictures;
 mod problem;
 mod routes;
 mod serve;
@@ -64,6 +65,7 @@ pub use access::{Scope, Token, Tokens};
 pub use app::{GatewayConfig, GatewayParts};
 pub use body::{Entry, MAX_EVENTS, events_of};
 pub use hooks::{HookSecret, verify_hook};
+pub use pictures::decode as decode_picture;
 pub use serve::{ServeConfig, serve};
 
 use self::app::App;

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::StreamSettings;
 use crate::clock::TimeSource;
 use crate::detector::Signal;
 use crate::pipeline::{PipelineHandle, StreamStats};
+use crate::source::Posted;
 
 /// So many of the latest notices are kept.
 const NOTICES: usize = 20;
@@ -40,6 +41,8 @@ pub(super) struct Live {
 #[derive(Default)]
 struct State {
     handle: Option<PipelineHandle>,
+    /// The way to who looks at pictures, where somebody does.
+    pictures: Option<mpsc::Sender<Posted>>,
     told: Told,
     signals: VecDeque<Signal>,
     /// What an earlier run of this process has counted of what is counted over all runs.
@@ -118,8 +121,13 @@ impl Live {
         self.reload.notify_one();
     }
 
-    pub(super) fn running(&self, handle: PipelineHandle) {
+    pub(super) fn pictures(&self) -> Option<mpsc::Sender<Posted>> {
+        self.state().pictures.clone()
+    }
+
+    pub(super) fn running(&self, handle: PipelineHandle, pictures: Option<mpsc::Sender<Posted>>) {
         let mut state = self.state();
+        state.pictures = pictures;
         state.handle = Some(handle);
         state.told.error = None;
     }
@@ -128,6 +136,7 @@ impl Live {
     pub(super) fn over(&self, stats: &StreamStats, error: Option<String>) -> StreamStats {
         let mut state = self.state();
         state.handle = None;
+        state.pictures = None;
         state.told.error = error;
         let counted = stats.since(&state.counted);
         state.counted = StreamStats {

@@ -53,13 +53,15 @@ pub use self::registry::{FileStreams, Known, StreamStore};
 use self::shared::SharedLog;
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::consent::Consent;
-use crate::detector::Signal;
+use crate::detector::{DynDetector, Signal};
+use crate::event::media::VideoFrame;
 use crate::event::{AnyEvent, Incoming, Kinds};
 use crate::log::{Arrival, EventLog, Offset, Record, partition_of};
+use crate::model::ModelRegistry;
 use crate::pipeline::{PipelineBuilder, StreamSpec, StreamStats};
 use crate::privacy::Pseudonymizer;
-use crate::source::{LogSourceClock, LogSourceConfig};
-use crate::{Error, ErrorKind, Result, StreamId};
+use crate::source::{LogSourceClock, LogSourceConfig, Posted};
+use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
 /// How a host is set up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,10 +142,37 @@ pub struct StreamStatus {
     pub notices: Vec<String>,
 }
 
-/// Puts together what a stream's pipeline is made of, except for what the host adds itself: the log, the inbox as a source,
-/// consent, time and observers.
-pub type StreamFactory =
-    Arc<dyn Fn(&StreamId, &StreamSettings) -> Result<(PipelineBuilder, StreamSpec)> + Send + Sync>;
+/// What a stream's pipeline is made of, except for what the host adds itself: the log, the inbox as a source, consent, time and
+/// observers.
+pub struct StreamMake {
+    pipeline: PipelineBuilder,
+    spec: StreamSpec,
+    looks: Vec<Box<dyn DynDetector>>,
+    models: ModelRegistry,
+}
+
+impl std::fmt::Debug for StreamMake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamMake").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+impl StreamMake {
+    /// A pipeline without streams, and the stream for it.
+    pub fn new(pipeline: PipelineBuilder, spec: StreamSpec) -> Self {
+        Self { pipeline, spec, looks: Vec::new(), models: ModelRegistry::default() }
+    }
+
+    /// Shows [pictures that are posted](Host::picture) to these detectors, which ask these models.
+    #[must_use]
+    pub fn with_looks(mut self, detectors: Vec<Box<dyn DynDetector>>, models: ModelRegistry) -> Self {
+        (self.looks, self.models) = (detectors, models);
+        self
+    }
+}
+
+/// Puts a stream together.
+pub type StreamFactory = Arc<dyn Fn(&StreamId, &StreamSettings) -> Result<StreamMake> + Send + Sync>;
 
 /// What a host does of what a stream needs.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -310,7 +339,8 @@ impl Host {
         streams.retain(|(_, known)| known.state == StreamState::Live);
         for (stream, _) in &streams {
             // Before any of them runs: the logs are not to be trimmed past what the others need.
-            (self.log_of(stream), self.inbox_of(stream));
+            self.log_of(stream);
+            self.inbox_of(stream);
         }
         for (stream, _) in streams {
             match self.start(&stream, None).await {
@@ -367,6 +397,68 @@ impl Host {
             return Ok(());
         }
         self.append(stream, &[Record::Arrival(Arrival::end(stream, self.0.time.wall()))]).await
+    }
+
+    /// Shows a picture to the stream's detectors of pictures; it is kept nowhere. It lies at `at` on the timeline, or where the
+    /// timeline was at `time`. Gives its instant.
+    ///
+    /// # Errors
+    /// `ConsentRequired` where faces may not be looked at; `Unsupported` where nobody looks at pictures; `Unavailable` where
+    /// earlier ones are still being looked at or the stream has no clock yet; else as [`accept`](Self::accept).
+    pub async fn picture(
+        &self,
+        stream: &StreamId,
+        at: Option<Timestamp>,
+        time: Option<WallTime>,
+        frame: VideoFrame,
+    ) -> Result<Timestamp> {
+        self.consent_of(stream).require(Consent { face: true, ..Consent::NONE }, "looking at pictures")?;
+        if self.0.mode == HostMode::Front {
+            let text = "pictures are looked at by the process that runs the stream, and this one does not";
+            return Err(Error::new(ErrorKind::Unsupported, text)
+                .with_hint("post them to a server that has all roles, or send face.expression events"));
+        }
+        let live = match self.enter(stream) {
+            Some(live) => live,
+            None => self.start(stream, None).await?,
+        };
+        let shown = self.show(stream, &live, at, time, frame);
+        live.leave(&*self.0.time);
+        shown
+    }
+
+    fn show(
+        &self,
+        stream: &StreamId,
+        live: &Live,
+        at: Option<Timestamp>,
+        time: Option<WallTime>,
+        frame: VideoFrame,
+    ) -> Result<Timestamp> {
+        let stats = live.stats();
+        let Some(stats) = stats.filter(|stats| at.is_some() || stats.clock.is_some()) else {
+            return Err(Error::new(ErrorKind::Unavailable, format!("the stream {stream} is starting")));
+        };
+        let pictures = live.pictures().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "nothing here looks at pictures")
+                .with_hint("it takes models of faces: clipcore models pull yunet, and one of expressions; media is looked at by itself")
+        })?;
+        let at = match (at, stats.clock.zip(stats.clock_wall)) {
+            (Some(at), _) => at,
+            (None, Some((clock, wall))) => {
+                let time = time.unwrap_or_else(|| self.0.time.wall());
+                clock.offset_micros(time.as_unix_micros().saturating_sub(wall.as_unix_micros()))
+            }
+            (None, None) => {
+                return Err(Error::invalid("this stream's clock does not know the time of day")
+                    .with_hint("say where the picture lies with ?at=SECONDS"));
+            }
+        };
+        pictures.try_send(Posted { at, frame }).map_err(|_| {
+            Error::new(ErrorKind::Unavailable, "earlier pictures are still being looked at")
+                .with_hint("one a second is enough")
+        })?;
+        Ok(at)
     }
 
     async fn append(&self, stream: &StreamId, records: &[Record]) -> Result<()> {

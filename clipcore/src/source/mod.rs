@@ -9,6 +9,7 @@ mod jsonl;
 mod log;
 #[cfg(feature = "media")]
 pub mod media;
+mod pictures;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod schedule;
@@ -20,6 +21,7 @@ pub use ack::{Ack, Acks};
 use async_trait::async_trait;
 pub use jsonl::JsonlSource;
 pub use log::{LogSource, LogSourceClock, LogSourceConfig};
+pub use pictures::{PictureSource, Posted};
 #[cfg(feature = "redis")]
 pub use redis::RedisSource;
 pub use schedule::Schedule;

@@ -8,7 +8,7 @@ use clipcore::catalog::Catalog;
 use clipcore::clock::SystemTimeSource;
 use clipcore::event::Kinds;
 use clipcore::gateway::{Gateway, GatewayParts, ServeConfig, Tokens};
-use clipcore::host::{Host, HostParts, StreamFactory, StreamSettings};
+use clipcore::host::{Host, HostParts, StreamFactory, StreamMake, StreamSettings};
 use clipcore::log::{FileLog, FileLogConfig};
 use clipcore::media::ffmpeg::Ffmpeg;
 use clipcore::privacy::Pseudonymizer;
@@ -136,19 +136,25 @@ fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFacto
         let consent = settings.consent.unwrap_or(config.consent);
         let cameras: Vec<_> =
             inputs::camera_ids(settings.inputs.len()).into_iter().zip(settings.inputs.clone()).collect();
-        let mut needed = &Models::default();
+        let none = Models::default();
+        let mut needed = &none;
         if !cameras.is_empty() {
             if cameras.iter().any(|(_, input)| input == "-") {
                 return Err(Error::config("a stream cannot read this server's standard input"));
             }
             Ffmpeg::default().version()?;
+        }
+        if !cameras.is_empty() || consent.face {
             needed = loaded(&models[usize::from(consent.face)], &config, consent)?;
         }
         let mut pipeline = streams.pipeline();
         for sink in &sinks {
             pipeline = pipeline.with_sink(sink.clone());
         }
-        Ok((pipeline, streams.spec(needed, stream, &cameras, consent)?))
+        let made = StreamMake::new(pipeline, streams.spec(needed, stream, &cameras, consent)?);
+        // A stream with media has its pictures from there.
+        let looks = if cameras.is_empty() { streams.looks(needed, consent)? } else { Vec::new() };
+        Ok(made.with_looks(looks, needed.registry.clone()))
     }))
 }
 

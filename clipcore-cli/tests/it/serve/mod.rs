@@ -201,3 +201,42 @@ fn a_server_that_others_can_reach_needs_tokens_and_knows_them_by_their_hash() {
     let unknown = clipcore(&["serve", "token", "bot", "--scope", "everything", "--data", &data]);
     assert!(String::from_utf8(unknown.stderr).unwrap().contains("ingest, read and admin"));
 }
+
+#[test]
+fn snapshots_of_a_smile_are_seen_with_consent_and_only_then() {
+    if !require("snapshots_of_a_smile_are_seen_with_consent_and_only_then", &["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let models = dir.path().join("models");
+    std::fs::create_dir(&models).unwrap();
+    let video = dir.path().join("clip.mp4");
+    crate::faces::clip(&video);
+    let mut set = crate::faces::own_models(&models);
+    set.push(("CLIPCORE__MODELS__DIR", text(&models)));
+    set.push(("CLIPCORE__DETECTORS__OFF", r#"["audio_tagger"]"#.to_owned()));
+    let set: Vec<(&str, &str)> = set.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let server = Server::start_with(&dir.path().join("data"), &[], &set);
+    let send = || {
+        let to = format!("{}/v1/streams/show/frames", server.url);
+        clipcore(&["snapshots", &text(&video), "--fps", "2", "--width", "320", "--timeline", "--to", &to])
+    };
+    let refused = send();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("consent") && said.contains("face"), "{said}");
+    let (status, said) = server.ask("PUT", "/v1/streams/show", r#"{"consent":"face","clock":"events"}"#);
+    assert_eq!(status, 200, "{said}");
+    let sent = send();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    server.until("signals", |s| !s.get("/v1/streams/show/signals")["items"].as_array().unwrap().is_empty());
+    let signals = server.get("/v1/streams/show/signals?detector=face");
+    let signals = signals["items"].as_array().unwrap();
+    assert!(signals.iter().any(|signal| signal["label"] == "smile"), "{signals:?}");
+    for signal in signals {
+        let onset = signal["onset"].as_f64().unwrap();
+        assert!((34.0..40.0).contains(&onset), "{signal}");
+    }
+    let (status, said) = server.ask("POST", "/v1/streams/show/frames?at=60", "no picture");
+    assert!(status == 400 && said["detail"].as_str().unwrap().contains("no JPEG"), "{said}");
+    assert_eq!(server.end("TERM").code(), Some(0));
+}
