@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assembly;
 use crate::models::ModelsConfig;
+use crate::shared::SharedConfig;
 use crate::sinks::SinksConfig;
 use crate::spelling::nearest;
 
@@ -58,6 +59,8 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// Where moments and clips go beside the output folder.
     pub sinks: SinksConfig,
+    /// The logs that the processes of a deployment share.
+    pub shared: SharedConfig,
     /// How many streams `serve` runs, and how long.
     pub host: HostConfig,
     /// Limits and secrets of `serve`.
@@ -79,6 +82,7 @@ impl Default for Config {
             clips: CutterConfig::default(),
             pipeline: PipelineConfig::default(),
             sinks: SinksConfig::default(),
+            shared: SharedConfig::default(),
             host: HostConfig::default(),
             gateway: GatewayConfig::default(),
         }

@@ -15,6 +15,7 @@ pub mod models;
 pub mod output;
 mod recorded;
 pub mod replay_files;
+pub mod shared;
 pub mod sinks;
 mod spelling;
 mod streams;

@@ -30,6 +30,7 @@ pub enum Position {
 /// Sinks do not wait for each other. An error that can pass is waited out; what a sink refuses for good is reported and
 /// passed over, so put a [dead letter](crate::sink::layer) around it. After a crash some items are delivered
 /// again, under the same id and revision.
+#[derive(Clone)]
 pub struct Deliverer {
     log: Arc<dyn EventLog>,
     sinks: Vec<Arc<dyn ClipSink>>,

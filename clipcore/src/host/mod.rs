@@ -25,8 +25,11 @@
 //! One stream's failure touches no other. At most [`max_streams`](HostConfig::max_streams) are live; what would start
 //! another is refused with a retryable `Unavailable`, before anything of it is acknowledged.
 
+mod config;
 mod edge;
 mod live;
+mod parts;
+mod picture;
 #[cfg(feature = "redis")]
 mod redis;
 mod registry;
@@ -38,73 +41,28 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::config::{HostConfig, HostMode, StreamSettings, WorkerConfig};
 use self::edge::Edge;
 use self::live::Live;
+pub use self::parts::{HostParts, StreamFactory, StreamMake};
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStreams;
 use self::registry::Registry;
 pub use self::registry::{FileStreams, Known, StreamStore};
 use self::shared::SharedLog;
-use crate::clock::{SystemTimeSource, TimeSource};
+use crate::clock::TimeSource;
 use crate::consent::Consent;
-use crate::detector::{DynDetector, Signal};
-use crate::event::media::VideoFrame;
-use crate::event::{AnyEvent, Incoming, Kinds};
+use crate::detector::Signal;
+use crate::event::{AnyEvent, Incoming};
 use crate::log::{Arrival, EventLog, Offset, Record, partition_of};
-use crate::model::ModelRegistry;
-use crate::pipeline::{PipelineBuilder, StreamSpec, StreamStats};
-use crate::privacy::Pseudonymizer;
-use crate::source::{LogSourceClock, LogSourceConfig, Posted};
-use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
-
-/// How a host is set up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HostConfig {
-    /// How many streams may be live at once.
-    pub max_streams: usize,
-    /// How many streams are remembered, live or not; further new ones are refused.
-    pub max_known: usize,
-    /// A stream without media to which nothing came for so long is stopped; 0 never stops one.
-    #[serde(with = "crate::config::secs")]
-    pub idle_stop: Duration,
-    /// The longest wait between two tries of a stream that fails.
-    #[serde(with = "crate::config::secs")]
-    pub max_backoff: Duration,
-    /// How many of its latest signals a live stream keeps to be looked at.
-    pub signals: usize,
-}
-
-impl Default for HostConfig {
-    fn default() -> Self {
-        Self {
-            max_streams: 64,
-            max_known: 10_000,
-            idle_stop: Duration::from_secs(600),
-            max_backoff: Duration::from_secs(60),
-            signals: 1000,
-        }
-    }
-}
-
-/// What a stream was asked to be.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StreamSettings {
-    /// Its cameras' media: URLs or files. Without any, the clock is that of [`clock`](Self::clock).
-    pub inputs: Vec<String>,
-    /// What its people agreed to; the host's default where absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub consent: Option<Consent>,
-    /// What moves its clock where it has no media.
-    pub clock: LogSourceClock,
-}
+use crate::pipeline::StreamStats;
+use crate::source::LogSourceConfig;
+use crate::{Error, ErrorKind, Result, StreamId};
 
 /// Where a stream is in its life; see the [module](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -140,112 +98,6 @@ pub struct StreamStatus {
     pub error: Option<String>,
     /// The latest things a person should know.
     pub notices: Vec<String>,
-}
-
-/// What a stream's pipeline is made of, except for what the host adds itself: the log, the inbox as a source, consent, time and
-/// observers.
-pub struct StreamMake {
-    pipeline: PipelineBuilder,
-    spec: StreamSpec,
-    looks: Vec<Box<dyn DynDetector>>,
-    models: ModelRegistry,
-}
-
-impl std::fmt::Debug for StreamMake {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamMake").field("spec", &self.spec).finish_non_exhaustive()
-    }
-}
-
-impl StreamMake {
-    /// A pipeline without streams, and the stream for it.
-    pub fn new(pipeline: PipelineBuilder, spec: StreamSpec) -> Self {
-        Self { pipeline, spec, looks: Vec::new(), models: ModelRegistry::default() }
-    }
-
-    /// Shows [pictures that are posted](Host::picture) to these detectors, which ask these models.
-    #[must_use]
-    pub fn with_looks(mut self, detectors: Vec<Box<dyn DynDetector>>, models: ModelRegistry) -> Self {
-        (self.looks, self.models) = (detectors, models);
-        self
-    }
-}
-
-/// Puts a stream together.
-pub type StreamFactory = Arc<dyn Fn(&StreamId, &StreamSettings) -> Result<StreamMake> + Send + Sync>;
-
-/// What a host does of what a stream needs.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum HostMode {
-    /// All of it: the logs are this process's own. The default.
-    #[default]
-    Whole,
-    /// Takes arrivals in, for workers to act on.
-    Front,
-    /// Runs the streams of the partitions that it claims.
-    Worker(WorkerConfig),
-}
-
-/// How a worker claims partitions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WorkerConfig {
-    /// Its name among the workers, in logs; one is made up where it is empty.
-    pub name: String,
-    /// How long a claim lasts that is not renewed: so long nobody acts for the streams of a worker that has died.
-    #[serde(with = "crate::config::secs")]
-    pub claim: Duration,
-    /// How many partitions it claims at most; with fewer than there are, several workers share them. 0 is no limit: then
-    /// the first worker has all, and the others wait to take over.
-    pub max_partitions: usize,
-}
-
-impl Default for WorkerConfig {
-    fn default() -> Self {
-        Self { name: String::new(), claim: Duration::from_secs(10), max_partitions: 0 }
-    }
-}
-
-/// What a [`Host`] is made of.
-pub struct HostParts {
-    /// Where arrivals wait for their pipelines. Hosts are its only users.
-    pub inbox: Arc<dyn EventLog>,
-    /// The log of all pipelines, with as many partitions as the inbox where workers share them. Hosts are its only users.
-    pub log: Arc<dyn EventLog>,
-    /// Makes the streams.
-    pub factory: StreamFactory,
-    /// What the streams' people agreed to, where a stream's settings do not say.
-    pub consent: Consent,
-    /// Replaces users by pseudonyms before anything is written.
-    pub pseudonyms: Option<Pseudonymizer>,
-    /// The kinds of events.
-    pub kinds: Kinds,
-    /// Limits.
-    pub config: HostConfig,
-    /// What this process does.
-    pub mode: HostMode,
-    /// How the inbox is read; the clock is each stream's own.
-    pub reading: LogSourceConfig,
-    /// Where time comes from.
-    pub time: Arc<dyn TimeSource>,
-}
-
-impl HostParts {
-    /// With defaults for everything that has one: no consent, no pseudonyms, the shipped kinds, the system's clocks.
-    pub fn new(inbox: Arc<dyn EventLog>, log: Arc<dyn EventLog>, factory: StreamFactory) -> Self {
-        Self {
-            inbox,
-            log,
-            factory,
-            consent: Consent::NONE,
-            pseudonyms: None,
-            kinds: Kinds::builtin(),
-            config: HostConfig::default(),
-            mode: HostMode::default(),
-            reading: LogSourceConfig::default(),
-            time: Arc::new(SystemTimeSource::new()),
-        }
-    }
 }
 
 /// Keeps streams running; see the [module](self). Cheap to clone.
@@ -397,68 +249,6 @@ impl Host {
             return Ok(());
         }
         self.append(stream, &[Record::Arrival(Arrival::end(stream, self.0.time.wall()))]).await
-    }
-
-    /// Shows a picture to the stream's detectors of pictures; it is kept nowhere. It lies at `at` on the timeline, or where the
-    /// timeline was at `time`. Gives its instant.
-    ///
-    /// # Errors
-    /// `ConsentRequired` where faces may not be looked at; `Unsupported` where nobody looks at pictures; `Unavailable` where
-    /// earlier ones are still being looked at or the stream has no clock yet; else as [`accept`](Self::accept).
-    pub async fn picture(
-        &self,
-        stream: &StreamId,
-        at: Option<Timestamp>,
-        time: Option<WallTime>,
-        frame: VideoFrame,
-    ) -> Result<Timestamp> {
-        self.consent_of(stream).require(Consent { face: true, ..Consent::NONE }, "looking at pictures")?;
-        if self.0.mode == HostMode::Front {
-            let text = "pictures are looked at by the process that runs the stream, and this one does not";
-            return Err(Error::new(ErrorKind::Unsupported, text)
-                .with_hint("post them to a server that has all roles, or send face.expression events"));
-        }
-        let live = match self.enter(stream) {
-            Some(live) => live,
-            None => self.start(stream, None).await?,
-        };
-        let shown = self.show(stream, &live, at, time, frame);
-        live.leave(&*self.0.time);
-        shown
-    }
-
-    fn show(
-        &self,
-        stream: &StreamId,
-        live: &Live,
-        at: Option<Timestamp>,
-        time: Option<WallTime>,
-        frame: VideoFrame,
-    ) -> Result<Timestamp> {
-        let stats = live.stats();
-        let Some(stats) = stats.filter(|stats| at.is_some() || stats.clock.is_some()) else {
-            return Err(Error::new(ErrorKind::Unavailable, format!("the stream {stream} is starting")));
-        };
-        let pictures = live.pictures().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "nothing here looks at pictures")
-                .with_hint("it takes models of faces: clipcore models pull yunet, and one of expressions; media is looked at by itself")
-        })?;
-        let at = match (at, stats.clock.zip(stats.clock_wall)) {
-            (Some(at), _) => at,
-            (None, Some((clock, wall))) => {
-                let time = time.unwrap_or_else(|| self.0.time.wall());
-                clock.offset_micros(time.as_unix_micros().saturating_sub(wall.as_unix_micros()))
-            }
-            (None, None) => {
-                return Err(Error::invalid("this stream's clock does not know the time of day")
-                    .with_hint("say where the picture lies with ?at=SECONDS"));
-            }
-        };
-        pictures.try_send(Posted { at, frame }).map_err(|_| {
-            Error::new(ErrorKind::Unavailable, "earlier pictures are still being looked at")
-                .with_hint("one a second is enough")
-        })?;
-        Ok(at)
     }
 
     async fn append(&self, stream: &StreamId, records: &[Record]) -> Result<()> {
