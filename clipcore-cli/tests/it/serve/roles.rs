@@ -165,7 +165,7 @@ fn nothing_is_lost(streams: usize, rounds: usize) {
         let of_stream: Vec<&Value> = found.iter().filter(|m| m["stream"] == **id).collect();
         assert_eq!(of_stream.len(), expected.len(), "{id}");
         for (state, label) in [("closed", "start"), ("closed", "peak"), ("dropped", "start")] {
-            let mut times = |all: &mut dyn Iterator<Item = &Value>| {
+            let times = |all: &mut dyn Iterator<Item = &Value>| {
                 let mut times: Vec<String> =
                     all.filter(|m| m["state"] == state).map(|m| m[label].to_string()).collect();
                 times.sort();
