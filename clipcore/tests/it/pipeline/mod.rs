@@ -2,6 +2,8 @@
 
 mod faults;
 mod flow;
+#[cfg(feature = "redis")]
+mod over_redis;
 mod restart;
 mod retention;
 mod stage;
