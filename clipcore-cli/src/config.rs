@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::assembly;
 use crate::models::ModelsConfig;
 use crate::sinks::SinksConfig;
+use crate::sources::SourcesConfig;
 use crate::spelling::nearest;
 
 const ENV_PREFIX: &str = "CLIPCORE__";
@@ -54,6 +55,8 @@ pub struct Config {
     pub clips: CutterConfig,
     /// Sizes and spans of the machinery.
     pub pipeline: PipelineConfig,
+    /// Where events come from beside the inputs.
+    pub sources: SourcesConfig,
     /// Where moments and clips go beside the output folder.
     pub sinks: SinksConfig,
 }
@@ -72,6 +75,7 @@ impl Default for Config {
             fusion: FusionConfig::default(),
             clips: CutterConfig::default(),
             pipeline: PipelineConfig::default(),
+            sources: SourcesConfig::default(),
             sinks: SinksConfig::default(),
         }
     }

@@ -16,6 +16,7 @@ pub mod output;
 mod recorded;
 pub mod replay_files;
 pub mod sinks;
+pub mod sources;
 mod spelling;
 
 use std::ffi::OsString;

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 pub use jsonl::JsonlSource;
 #[cfg(feature = "redis")]
-pub use redis::RedisSource;
+pub use redis::{RedisSource, RedisSourceConfig};
 pub use schedule::Schedule;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;

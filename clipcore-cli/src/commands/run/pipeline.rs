@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::models::Models;
 use crate::output::{self, Progress};
-use crate::{assembly, demo, sinks};
+use crate::{assembly, demo, sinks, sources};
 
 /// How a run went, and what it found.
 #[derive(Debug)]
@@ -151,7 +151,10 @@ async fn run_pipeline(
     }
     let slots = Arc::new(Semaphore::new(config.clips.parallel));
     for plan in plans {
-        builder = builder.with_stream(stream(config, &models, plan, chat, &slots, &progress)?);
+        builder = builder.with_stream(sources::add(
+            &config.sources,
+            stream(config, &models, plan, chat, &slots, &progress)?,
+        ));
     }
     let (told, shown) = (progress.clone(), progress.clone());
     let pipeline = builder

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::jsonl::MAX_LINE;
+use super::RedisSourceConfig;
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::event::{Incoming, Kinds, OWN};
 use crate::redis::{Channels, RedisUrl, explain};
@@ -62,9 +63,9 @@ enum End {
 }
 
 impl RedisSubscriber {
-    /// Listens, once it runs, to every channel that `channels` names.
-    pub fn new(url: RedisUrl, channels: Channels, kinds: Kinds) -> Self {
-        Self { url, channels, kinds, only: None }
+    /// Listens, once it runs, to every channel that `config` names.
+    pub fn new(config: RedisSourceConfig, kinds: Kinds) -> Self {
+        Self { url: config.url, channels: config.channels, kinds, only: None }
     }
 
     /// Listens to one stream's channel only.
