@@ -184,7 +184,7 @@ impl RedisSubscriber {
                 if !self.tell_lost(&lost, out).await {
                     return End::Stopped;
                 }
-                if let Some(published) = self.read(&message)
+                if let Some(published) = self.read(message.get_channel_name(), message.get_payload_bytes())
                     && out.send(published).await.is_err()
                 {
                     return End::Stopped;
@@ -206,16 +206,14 @@ impl RedisSubscriber {
         }
     }
 
-    /// What a message says; nothing where clipcore published it.
-    fn read(&self, message: &Msg) -> Option<Published> {
-        let channel = message.get_channel_name();
+    /// What a message on a channel says; nothing where clipcore published it.
+    pub fn read(&self, channel: &str, json: &[u8]) -> Option<Published> {
         let bad = |e: Error| {
             Some(Published::Bad(Arc::new(e.with_context("channel", crate::ids::shorten(channel)))))
         };
         let Some(stream) = self.channels.stream(channel) else {
             return bad(Error::invalid("the channel's name holds no stream id"));
         };
-        let json = message.get_payload_bytes();
         if json.len() > MAX_LINE {
             return bad(Error::invalid(format!("a message is longer than {MAX_LINE} bytes")));
         }

@@ -25,7 +25,8 @@ async fn start(redis: &Redis, channels: &str) -> Running {
     let (tx, items) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let out = SourceOutput::new(StreamId::new("s1").unwrap(), tx, stop.clone());
-    let source = RedisSource::new(redis.url().parse().unwrap(), channels.parse().unwrap(), Kinds::builtin());
+    let config = RedisSourceConfig { url: redis.url().parse().unwrap(), channels: channels.parse().unwrap() };
+    let source = RedisSource::new(config, Kinds::builtin());
     let task = tokio::spawn(Box::new(source).run(out));
     subscribed(redis, &channels.replace("{stream_id}", "s1")).await;
     Running { items, stop, task }
