@@ -101,7 +101,7 @@ else
     skip "format" "not installed (rustup component add rustfmt)"
 fi
 if "${cargo[@]}" deny --version >/dev/null 2>&1; then
-    step "licences" "${cargo[@]}" deny --offline check licenses bans sources
+    step "licences" "${cargo[@]}" deny check licenses bans sources
 else
     skip "licences" "cargo-deny is not installed"
 fi

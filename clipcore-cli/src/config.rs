@@ -11,6 +11,8 @@ use clipcore::detector::{
 };
 use clipcore::engine::EngineConfig;
 use clipcore::fusion::FusionConfig;
+use clipcore::gateway::GatewayConfig;
+use clipcore::host::HostConfig;
 use clipcore::pipeline::PipelineConfig;
 use clipcore::recorder::RecorderConfig;
 use clipcore::source::media::MediaConfig;
@@ -59,6 +61,10 @@ pub struct Config {
     pub sources: SourcesConfig,
     /// Where moments and clips go beside the output folder.
     pub sinks: SinksConfig,
+    /// How many streams `serve` runs, and how long.
+    pub host: HostConfig,
+    /// Limits and secrets of `serve`.
+    pub gateway: GatewayConfig,
 }
 
 impl Default for Config {
@@ -77,6 +83,8 @@ impl Default for Config {
             pipeline: PipelineConfig::default(),
             sources: SourcesConfig::default(),
             sinks: SinksConfig::default(),
+            host: HostConfig::default(),
+            gateway: GatewayConfig::default(),
         }
     }
 }
@@ -193,6 +201,7 @@ impl Config {
         self.detectors.face.validate()?;
         self.recorder.validate()?;
         self.pipeline.validate()?;
+        self.gateway.validate()?;
         self.fusion.setup().map_err(|e| match &self.fusion.weights {
             Some(path) => Error::config("the weights file cannot be used")
                 .with_context("key", "fusion.weights")

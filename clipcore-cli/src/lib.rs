@@ -18,6 +18,7 @@ pub mod replay_files;
 pub mod sinks;
 pub mod sources;
 mod spelling;
+mod streams;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -9,6 +9,8 @@
 //! One folder a role: [`event`], [`source`], [`log`], [`recorder`], [`detector`], [`fusion`], [`cutter`], [`sink`];
 //! [`engine`] is the synchronous heart, [`pipeline`] wires everything.
 
+#[cfg(feature = "catalog")]
+pub mod catalog;
 #[cfg(feature = "runtime")]
 pub mod clock;
 pub mod config;
@@ -23,6 +25,10 @@ mod error;
 pub mod eval;
 pub mod event;
 pub mod fusion;
+#[cfg(feature = "http")]
+pub mod gateway;
+#[cfg(feature = "runtime")]
+pub mod host;
 mod ids;
 pub mod log;
 #[cfg(feature = "media")]

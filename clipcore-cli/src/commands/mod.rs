@@ -8,5 +8,6 @@ pub mod eval;
 pub mod models;
 pub mod replay;
 pub mod run;
+pub mod serve;
 pub mod simulate;
 pub mod tune;

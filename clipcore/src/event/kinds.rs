@@ -125,13 +125,13 @@ pub(super) fn parts(json: &[u8]) -> Result<Parts<'_>> {
 #[derive(Debug, Clone)]
 pub struct Incoming {
     kinds: Kinds,
-    parts: Parts<'static>,
+    pub(super) parts: Parts<'static>,
     /// JSON text.
-    data: Box<str>,
+    pub(super) data: Box<str>,
 }
 
 impl Incoming {
-    fn new(parts: Parts<'_>, kinds: &Kinds) -> Self {
+    pub(super) fn new(parts: Parts<'_>, kinds: &Kinds) -> Self {
         let own = |text: Option<Cow<'_, str>>| text.map(|t| Cow::Owned(t.into_owned()));
         Self {
             kinds: kinds.clone(),
@@ -174,15 +174,6 @@ impl Incoming {
     #[must_use]
     pub fn with_default_stream(mut self, stream: &StreamId) -> Self {
         self.parts.stream.get_or_insert_with(|| stream.clone());
-        self
-    }
-
-    /// Says that it happened at `time`, where it carries neither civil time nor stream time.
-    #[must_use]
-    pub fn with_default_time(mut self, time: WallTime) -> Self {
-        if self.parts.at.is_none() {
-            self.parts.time.get_or_insert(time);
-        }
         self
     }
 

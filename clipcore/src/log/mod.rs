@@ -8,6 +8,7 @@
 
 #[cfg(any(feature = "redis", feature = "kafka"))]
 mod appends;
+mod arrival;
 #[cfg(feature = "runtime")]
 pub mod file;
 #[cfg(feature = "kafka")]
@@ -17,6 +18,7 @@ mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 
+pub use arrival::{Arrival, Arrived};
 use async_trait::async_trait;
 #[cfg(feature = "runtime")]
 pub use file::{FileLog, FileLogConfig, FileLogReader, segment_records};

@@ -11,6 +11,8 @@ mod cut;
 #[cfg(feature = "onnx")]
 mod faces;
 mod fusion;
+#[cfg(feature = "http")]
+mod gateway;
 mod instruments;
 #[cfg(feature = "kafka")]
 mod kafka;
