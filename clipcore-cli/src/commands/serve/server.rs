@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::models::Models;
 use crate::streams::Streams;
-use crate::{assembly, inputs, output, sinks};
+use crate::{assembly, inputs, output, sinks, sources};
 
 /// Parts of inbox and log: streams of one part read past each other's records.
 const PARTITIONS: u32 = 8;
@@ -85,6 +85,11 @@ async fn run(config: &Config, listen: SocketAddr, tokens: Tokens, quiet: bool) -
         time,
     })?;
     let stop = CancellationToken::new();
+    let listening = sources::listen(&config.sources, &host, &stop, move |text| {
+        if !quiet {
+            output::note(text);
+        }
+    });
     let serving = clipcore::gateway::serve(listener, gateway.router(), ServeConfig::default(), stop.clone());
     let mut serving = tokio::spawn(serving);
     if !quiet {
@@ -107,6 +112,8 @@ async fn run(config: &Config, listen: SocketAddr, tokens: Tokens, quiet: bool) -
         gateway.close();
         stop.cancel();
         let served = serving.await;
+        // How it ended was told.
+        let _ = listening.await;
         host.drain().await;
         served
     };
