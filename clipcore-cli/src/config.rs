@@ -26,6 +26,7 @@ use crate::assembly;
 use crate::models::ModelsConfig;
 use crate::shared::SharedConfig;
 use crate::sinks::SinksConfig;
+use crate::sources::SourcesConfig;
 use crate::spelling::nearest;
 
 const ENV_PREFIX: &str = "CLIPCORE__";
@@ -57,6 +58,8 @@ pub struct Config {
     pub clips: CutterConfig,
     /// Sizes and spans of the machinery.
     pub pipeline: PipelineConfig,
+    /// Where events come from beside the inputs.
+    pub sources: SourcesConfig,
     /// Where moments and clips go beside the output folder.
     pub sinks: SinksConfig,
     /// The logs that the processes of a deployment share.
@@ -81,6 +84,7 @@ impl Default for Config {
             fusion: FusionConfig::default(),
             clips: CutterConfig::default(),
             pipeline: PipelineConfig::default(),
+            sources: SourcesConfig::default(),
             sinks: SinksConfig::default(),
             shared: SharedConfig::default(),
             host: HostConfig::default(),

@@ -17,6 +17,7 @@ mod recorded;
 pub mod replay_files;
 pub mod shared;
 pub mod sinks;
+pub mod sources;
 mod spelling;
 mod streams;
 

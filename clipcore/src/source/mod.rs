@@ -23,7 +23,7 @@ pub use jsonl::JsonlSource;
 pub use log::{LogSource, LogSourceClock, LogSourceConfig};
 pub use pictures::{PictureSource, Posted};
 #[cfg(feature = "redis")]
-pub use redis::RedisSource;
+pub use redis::{RedisSource, RedisSourceConfig};
 pub use schedule::Schedule;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;

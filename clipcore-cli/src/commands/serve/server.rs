@@ -17,7 +17,7 @@ use super::parts::Parts;
 use super::{Role, Roles};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output;
+use crate::{output, sources};
 
 /// What a process was asked to be.
 pub(super) struct Asked<'a> {
@@ -56,7 +56,7 @@ async fn run(config: &Config, asked: &Asked<'_>, tokens: Tokens) -> anyhow::Resu
     };
     let stop = CancellationToken::new();
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-    let mut gateway = None;
+    let (mut gateway, mut listening) = (None, None);
     if let (Some(listener), Some((host, catalog))) = (listener, &parts.front) {
         let (address, open) = (listener.local_addr()?, tokens.is_empty());
         let made = Gateway::new(GatewayParts {
@@ -67,6 +67,12 @@ async fn run(config: &Config, asked: &Asked<'_>, tokens: Tokens) -> anyhow::Resu
             config: config.gateway.clone(),
             time: Arc::new(SystemTimeSource::new()),
         })?;
+        let quiet = asked.quiet;
+        listening = Some(sources::listen(&config.sources, host, &stop, move |text| {
+            if !quiet {
+                output::note(text);
+            }
+        }));
         let serving = clipcore::gateway::serve(listener, made.router(), ServeConfig::default(), stop.clone());
         tasks.spawn(serving);
         gateway = Some(made);
@@ -102,6 +108,10 @@ async fn run(config: &Config, asked: &Asked<'_>, tokens: Tokens) -> anyhow::Resu
             gateway.close();
         }
         stop.cancel();
+        if let Some(listening) = listening {
+            // How it ended was told.
+            let _ = listening.await;
+        }
         let mut served = Ok(());
         while let Some(ended) = tasks.join_next().await {
             served = served.and(ended.map_err(anyhow::Error::from).and_then(|ended| Ok(ended?)));

@@ -24,7 +24,10 @@ impl Process {
         let said = dir.join(format!("{name}.err"));
         let into = File::options().append(true).create(true).open(&said).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_clipcore"));
-        command.args(["serve", "--role", role, "--consent", "chat_text", "--data"]).arg(dir.join(name)).envs(env);
+        command
+            .args(["serve", "--role", role, "--consent", "chat_text", "--data"])
+            .arg(dir.join(name))
+            .envs(env);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(into);
         Self { child: command.spawn().expect("clipcore starts"), said }
     }
@@ -171,7 +174,11 @@ fn nothing_is_lost(streams: usize, rounds: usize) {
                 times.sort();
                 times
             };
-            assert_eq!(times(&mut of_stream.iter().copied()), times(&mut expected.iter()), "{id}: {state} {label}");
+            assert_eq!(
+                times(&mut of_stream.iter().copied()),
+                times(&mut expected.iter()),
+                "{id}: {state} {label}"
+            );
         }
     }
     // The gateway, which runs nothing, knows them all.
