@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::access::Caller;
 use super::app::{App, State};
 use super::body::{Entry, events_of};
-use super::extract::{Params, Stream};
+use super::extract::{Params, Stream, page_of};
 use super::guard::RequestKey;
 use super::hooks::verify_hook;
 use super::problem::{self, Problem};
@@ -235,7 +235,7 @@ pub(super) async fn list(
     Stream(stream): Stream,
     Params(listing): Params<Listing>,
 ) -> Result<Response, Problem> {
-    let limit = listing.limit.clamp(1, 1000);
+    let limit = page_of(listing.limit)?;
     let (events, mut next) = app.host.events(&stream, listing.cursor, LOOK_AT).await?;
     let mut items = Vec::new();
     for (offset, event) in events {

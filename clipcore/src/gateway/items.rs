@@ -14,7 +14,7 @@ use tower_http::services::ServeFile;
 
 use super::access::Caller;
 use super::app::{App, State};
-use super::extract::{Id, Params, json};
+use super::extract::{Id, Params, json, page_of};
 use super::problem::Problem;
 use crate::catalog::{ClipQuery, FeedKind, Found, MomentQuery, Page, Said};
 use crate::cutter::{Clip, ClipState};
@@ -68,7 +68,8 @@ pub(super) async fn moments(
     Params(filter): Params<MomentFilter>,
 ) -> Result<Json<Page>, Problem> {
     let (from, to) = (instant(filter.from)?, instant(filter.to)?);
-    let MomentFilter { stream, state, label, min_score, limit, .. } = filter;
+    let limit = page_of(filter.limit)?;
+    let MomentFilter { stream, state, label, min_score, .. } = filter;
     let cursor = filter.cursor.map(i64::from);
     Ok(Json(
         app.catalog.moments(MomentQuery { stream, state, label, min_score, from, to, cursor, limit }).await?,
@@ -81,7 +82,8 @@ pub(super) async fn clips(
     Params(filter): Params<ClipFilter>,
 ) -> Result<Json<Page>, Problem> {
     let (from, to) = (instant(filter.from)?, instant(filter.to)?);
-    let ClipFilter { stream, state, moment, camera, limit, .. } = filter;
+    let limit = page_of(filter.limit)?;
+    let ClipFilter { stream, state, moment, camera, .. } = filter;
     let cursor = filter.cursor.map(i64::from);
     Ok(Json(app.catalog.clips(ClipQuery { stream, state, moment, camera, from, to, cursor, limit }).await?))
 }

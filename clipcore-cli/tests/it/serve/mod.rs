@@ -150,6 +150,8 @@ fn a_video_becomes_a_clip_that_can_be_fetched_in_ranges() {
         &[("CLIPCORE__DETECTORS__OFF", r#"["loudness","audio_tagger"]"#)],
     );
     let input = json!({"inputs": [text(&source)]}).to_string();
+    let (status, said) = server.ask("PUT", "/v1/streams/other", r#"{"inputs":["no/such.mp4"]}"#);
+    assert!(status == 422 && said["detail"].as_str().unwrap().contains("no such file"), "{said}");
     // Asked for before there is a picture: an instant of the stream that is still to come.
     assert_eq!(server.ask("POST", "/v1/streams/show/markers", r#"{"label":"ace","at":15}"#).0, 202);
     let (status, said) = server.ask("PUT", "/v1/streams/show", &input);
