@@ -56,7 +56,8 @@ pub struct SnapshotsArgs {
 /// # Errors
 /// Where the input cannot be read, or the server refuses for good.
 pub fn run(args: &SnapshotsArgs, global: &Global) -> anyhow::Result<Exit> {
-    if !(args.fps.is_finite() && args.fps > 0.0 && args.fps <= 10.0) || !(16..=4096).contains(&args.width) {
+    let fps = args.fps.is_finite() && args.fps > 0.0 && args.fps <= 10.0;
+    if !fps || !(16..=4096).contains(&args.width) {
         return Err(Error::config("--fps must be above 0 and at most 10, --width from 16 to 4096").into());
     }
     let input = Input::parse(&args.input)?;

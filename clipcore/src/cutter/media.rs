@@ -337,7 +337,9 @@ impl Inner {
 fn is_leftover(name: &str, stream: &StreamId) -> bool {
     let of_stream = name.strip_prefix(stream.as_str()).and_then(|rest| rest.strip_prefix('_'));
     let start = of_stream.and_then(|rest| rest.split_once('_')).map(|(start, _)| start);
-    name.ends_with(".tmp") && start.is_some_and(|start| start.parse::<f64>().is_ok())
+    // As `make` writes it: nine characters at least, three of them after the point.
+    let is_start = |start: &str| start.len() >= 9 && start.rfind('.') == Some(start.len() - 4);
+    name.ends_with(".tmp") && start.is_some_and(is_start)
 }
 
 /// The path of a file in `clips/`, relative to the output folder.

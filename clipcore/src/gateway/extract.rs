@@ -50,6 +50,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
+/// The longest page.
+const MAX_PAGE: usize = 1000;
+
+/// How many items a page is to have.
+pub(super) fn page_of(limit: usize) -> Result<usize, Problem> {
+    if (1..=MAX_PAGE).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::with(StatusCode::BAD_REQUEST, format!("limit is {limit}, not from 1 to {MAX_PAGE}"), ""))
+}
+
 /// A JSON body, whatever its `Content-Type` says.
 pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|e| {
