@@ -21,7 +21,7 @@ mod tests;
 mod track;
 
 use tagger::Tagger;
-use tape::Tape;
+pub use tape::Tape;
 use track::Track;
 
 /// Steps that may wait for an answer or for their time.

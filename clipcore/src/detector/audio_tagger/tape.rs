@@ -8,9 +8,10 @@ use crate::event::media::Audio16k;
 /// Timestamps may be this far off the count of samples before sound counts as interrupted.
 const TOLERANCE_US: i64 = 20_000;
 
-/// See the module.
+/// The last second or so of uninterrupted sound at 16 kHz, addressed by instants: what a detector keeps that looks at
+/// windows of its own length.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Tape {
+pub struct Tape {
     /// Where the uninterrupted sound began.
     since: Option<Timestamp>,
     /// Samples since then.
@@ -23,7 +24,7 @@ pub(super) struct Tape {
 impl Tape {
     /// Takes sound in that starts at `at`; keeps at least the last `keep` samples. Overlapping sound is heard once, a
     /// hole begins the tape anew: then it says so.
-    pub(super) fn push(&mut self, at: Timestamp, samples: &[f32], keep: usize) -> bool {
+    pub fn push(&mut self, at: Timestamp, samples: &[f32], keep: usize) -> bool {
         let off = self.now().map_or(i64::MAX, |now| at.micros_since(now));
         let begins = off > TOLERANCE_US;
         if begins {
@@ -43,13 +44,13 @@ impl Tape {
     }
 
     /// The instant just after the last sample.
-    pub(super) fn now(&self) -> Option<Timestamp> {
+    pub fn now(&self) -> Option<Timestamp> {
         let us = u128::from(self.heard) * 1_000_000 / u128::from(Audio16k::RATE);
         Some(self.since?.offset_micros(i64::try_from(us).unwrap_or(i64::MAX)))
     }
 
     /// The `n` samples before `end`; `None` where not all of them are there (yet, or any more).
-    pub(super) fn before(&self, end: Timestamp, n: usize) -> Option<&[f32]> {
+    pub fn before(&self, end: Timestamp, n: usize) -> Option<&[f32]> {
         let until = u64::try_from(end.micros_since(self.since?)).ok()?;
         let until = (u128::from(until) * u128::from(Audio16k::RATE)).div_ceil(1_000_000) as u64;
         let first = self.heard - self.samples.len() as u64;
