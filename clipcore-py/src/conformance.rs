@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use clipcore::conformance::{cases, detector};
 use clipcore::event::{AnyEvent, Header, Kinds};
-use clipcore::model::ModelRegistry;
 use clipcore::{Result, StreamId, Timestamp};
 use pyo3::prelude::*;
 
@@ -24,7 +23,7 @@ pub(crate) fn check_detector(
 ) -> PyResult<Vec<(String, String, f64, Py<PyAny>)>> {
     let faults = Arc::new(Faults::default());
     let spec = specs(&(spec,).into_pyobject(py)?.into_any(), &faults)?.remove(0);
-    let models = model::register(models, ModelRegistry::default())?;
+    let models = model::registry(models)?;
     let events = match events {
         Some(given) => given.iter().enumerate().map(|(n, e)| event(e, n)).collect::<PyResult<Vec<_>>>()?,
         None => made(seed),

@@ -7,6 +7,7 @@ mod detector;
 mod error;
 mod model;
 mod replay;
+mod run;
 mod settings;
 mod tensors;
 
@@ -25,6 +26,8 @@ mod _clipcore {
     use crate::detector::{PyAudio16k, PyAudioWindow, PyEvent, PyOutput, PyVideoFrame};
     #[pymodule_export]
     use crate::replay::replay;
+    #[pymodule_export]
+    use crate::run::{PyRun, detect};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -41,8 +41,9 @@ impl PyModel {
     }
 }
 
-/// Adds the models of a call, each with batching across streams.
-pub(crate) fn register(list: &Bound<'_, PyAny>, mut models: ModelRegistry) -> PyResult<ModelRegistry> {
+/// The models of a call, each with batching across streams.
+pub(crate) fn models(list: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<dyn Model>>> {
+    let mut models: Vec<Arc<dyn Model>> = Vec::new();
     for object in list.try_iter()? {
         let object = object?;
         let name: String = object.getattr("name")?.extract()?;
@@ -51,7 +52,12 @@ pub(crate) fn register(list: &Bound<'_, PyAny>, mut models: ModelRegistry) -> Py
             None => BATCH,
         };
         let model = PyModel { name, object: object.unbind() };
-        models = models.with_model(Arc::new(Batched::new(Arc::new(model), limit)));
+        models.push(Arc::new(Batched::new(Arc::new(model), limit)));
     }
     Ok(models)
+}
+
+/// Those, to be found by name.
+pub(crate) fn registry(list: &Bound<'_, PyAny>) -> PyResult<ModelRegistry> {
+    Ok(models(list)?.into_iter().fold(ModelRegistry::default(), ModelRegistry::with_model))
 }

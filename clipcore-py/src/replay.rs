@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clipcore::engine::Engine;
 use clipcore::event::Kinds;
-use clipcore::model::ModelRegistry;
 use clipcore::replay::{Found, Replay, ReplayReport};
 use clipcore::{Result, StreamId};
 use clipcore_cli::replay_files::{FileReport, Files};
@@ -57,7 +56,7 @@ pub(crate) fn replay(
 ) -> PyResult<Told> {
     let faults = Arc::new(Faults::default());
     let detectors = specs(detectors, &faults)?;
-    let models = model::register(models, ModelRegistry::default())?;
+    let models = model::registry(models)?;
     let results = detached(py, progress, |caller| -> Result<Results> {
         let config = settings.config()?;
         let fusion = config.fusion.factory()?;

@@ -30,6 +30,7 @@ from clipcore._evaluate import Estimate, Report, StreamReport, Tuning, Weights, 
 from clipcore._model import Model
 from clipcore._records import Clip, Evidence, Label, Moment, Signal, Span
 from clipcore._replay import Failure, FileReport, Replay, replay
+from clipcore._run import Detection, Run, RunReport, detect, run
 from clipcore._settings import config_toml
 from clipcore._simulate import Simulation, simulate
 from clipcore._tables import Clips, Labels, Moments, Signals
@@ -44,6 +45,7 @@ __all__ = [
     "Conflict",
     "ConsentRequired",
     "Corrupt",
+    "Detection",
     "Detector",
     "DetectorWarning",
     "DiskFull",
@@ -67,6 +69,8 @@ __all__ = [
     "Replay",
     "ReplayWarning",
     "Report",
+    "Run",
+    "RunReport",
     "Signal",
     "Signals",
     "Simulation",
@@ -81,6 +85,7 @@ __all__ = [
     "__version__",
     "conformance",
     "config_toml",
+    "detect",
     "detector",
     "evaluate",
     "events",
@@ -88,6 +93,7 @@ __all__ = [
     "progress",
     "read_labels",
     "replay",
+    "run",
     "simulate",
     "tune",
 ]

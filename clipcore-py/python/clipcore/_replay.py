@@ -58,7 +58,7 @@ class Failure:
     def __str__(self) -> str:
         return f"detector {self.detector} of {self.stream} is off since {self.at:.3f} s: {self.error!r}"
 
-    def warn(self, stacklevel: int = 3) -> None:
+    def warn(self, stacklevel: int = 2) -> None:
         """Says so as a :class:`~clipcore.DetectorWarning`."""
         warnings.warn(str(self), DetectorWarning, stacklevel=stacklevel + 1)
 

@@ -9,8 +9,8 @@ mod spec;
 mod windows;
 
 pub(crate) use event::PyEvent;
-pub(crate) use faults::Faults;
+pub(crate) use faults::{Fault, Faults};
 pub(crate) use media::{PyAudio16k, PyAudioWindow, PyVideoFrame, local};
 pub(crate) use output::PyOutput;
 pub(crate) use python::PyDetector;
-pub(crate) use spec::specs;
+pub(crate) use spec::{Spec, specs};
