@@ -4,8 +4,10 @@ use std::ffi::OsString;
 
 use anyhow::Context;
 use clap::Parser;
+use clipcore::detector::Signal;
 use clipcore::eval::Label;
 use clipcore::simulate::Scenario;
+use clipcore::tune::Example;
 use clipcore::{Error, ErrorKind};
 use clipcore_cli::cli::{Cli, Command};
 use clipcore_cli::commands;
@@ -62,4 +64,25 @@ pub(crate) fn read_labels(py: Python<'_>, csv: Vec<u8>) -> PyResult<String> {
 #[pyfunction]
 pub(crate) fn settings(py: Python<'_>, settings: Settings) -> PyResult<String> {
     settings.config().and_then(|config| config.to_toml()).or_raise(py)
+}
+
+/// What the signals of one stream weigh together, once a second, and the threshold.
+#[pyfunction]
+pub(crate) fn log_odds(
+    py: Python<'_>,
+    settings: Settings,
+    signals: Vec<String>,
+) -> PyResult<(Vec<f64>, Vec<f64>, f64)> {
+    detached(py, None, |_| -> clipcore::Result<_> {
+        let setup = settings.config()?.fusion.setup()?;
+        let mut signals: Vec<Signal> =
+            signals.iter().map(|line| Ok(serde_json::from_str(line)?)).collect::<clipcore::Result<_>>()?;
+        signals.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        let enter = setup.weights().decision.enter;
+        let Some(first) = signals.first() else { return Ok((Vec::new(), Vec::new(), enter)) };
+        let example = Example { stream: first.stream.clone(), signals, labels: Vec::new(), hours: 0.0 };
+        let points = example.log_odds(&setup);
+        let (at, value) = points.into_iter().map(|(at, odds)| (at.as_secs_f64(), odds)).unzip();
+        Ok((at, value, enter))
+    })
 }

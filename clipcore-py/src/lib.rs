@@ -19,7 +19,7 @@ mod _clipcore {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::commands::{command, main, read_labels, settings, simulate};
+    use crate::commands::{command, log_odds, main, read_labels, settings, simulate};
     #[pymodule_export]
     use crate::conformance::check_detector;
     #[pymodule_export]
@@ -27,7 +27,7 @@ mod _clipcore {
     #[pymodule_export]
     use crate::replay::replay;
     #[pymodule_export]
-    use crate::run::{PyRun, detect};
+    use crate::run::{PyRun, detect, detect_sound};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

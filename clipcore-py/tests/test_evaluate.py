@@ -57,7 +57,7 @@ def test_tuned_weights_are_those_of_the_program(streams, program, tmp_path) -> N
     tuning = clipcore.tune(files, labels, folds=2)
     assert {name: report.to_dict() for name, report in tuning.rows.items()} == told["rows"]
     assert tuning.weights.toml == (tmp_path / "w.toml").read_text()
-    assert set(tuning.weights.fitted_to) == {"s0", "s1", "s2", "s3"}
+    assert set(tuning.weights.fitted_to) >= {"s0", "s1", "s2", "s3"}
     saved = tuning.weights.save(tmp_path / "mine.toml")
     other = clipcore.simulate(seed=11, hours=0.7, stream="other")
     with_weights = clipcore.replay(other.events, weights=saved)

@@ -27,6 +27,7 @@ from clipcore._errors import (
     Unsupported,
 )
 from clipcore._evaluate import Estimate, Report, StreamReport, Tuning, Weights, evaluate, read_labels, tune
+from clipcore._fusion import LogOdds, log_odds
 from clipcore._model import Model
 from clipcore._records import Clip, Evidence, Label, Moment, Signal, Span
 from clipcore._replay import Failure, FileReport, Replay, replay
@@ -60,6 +61,7 @@ __all__ = [
     "InvalidInput",
     "Label",
     "Labels",
+    "LogOdds",
     "MediaError",
     "Model",
     "Moment",
@@ -89,6 +91,7 @@ __all__ = [
     "detector",
     "evaluate",
     "events",
+    "log_odds",
     "plugins",
     "progress",
     "read_labels",

@@ -125,6 +125,9 @@ def spec(factory: Factory) -> Spec:
         raise ConfigError(f"labels of {cls.__name__} is one text", hint="write labels = (\"…\",)")
     if sample.window is not None and kinds != [Audio16k.KIND]:
         raise ConfigError(f"{cls.__name__} has a window", hint="windows are of sound: inputs = (Audio16k,)")
+    media = [kind.startswith("media.") for kind in kinds]
+    if any(media) and not all(media):
+        raise ConfigError(f"{cls.__name__} asks for events and for sound or pictures", hint="write two detectors")
     return Spec(
         name=sample.name,
         version=sample.version,
@@ -219,7 +222,11 @@ def detector(
 
 
 def _annotated(function: Callable[..., Any]) -> Input:
-    hints = typing.get_type_hints(function)
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError:
+        # Names of a function's own scope cannot be looked up.
+        hints = {}
     first = next(iter(inspect.signature(function).parameters), "")
     inner = typing.get_args(hints.get(first))
     if len(inner) == 1 and isinstance(getattr(inner[0], "KIND", None), str):

@@ -6,7 +6,6 @@ import json
 import os
 import struct
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,23 +29,33 @@ class Prepared:
     """A path or URL, and what it needs to be there."""
 
     name: str
-    keep: tempfile.TemporaryDirectory[str] | None = None
+    keep: _tools.Folder | None = None
+
+
+def sound(value: Media, rate: int | None) -> tuple[numpy.typing.NDArray[numpy.float32], int] | None:
+    """Interleaved samples and the number of channels, where the input is an array of sound."""
+    if isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview)):
+        return None
+    array = numpy.asarray(value)
+    if array.ndim not in (1, 2) or not numpy.issubdtype(array.dtype, numpy.floating):
+        return None
+    if rate is None:
+        raise InvalidInput("sound in an array has no rate", hint="pass rate=, in samples per second")
+    return numpy.ascontiguousarray(array, dtype=numpy.float32).reshape(-1), 1 if array.ndim == 1 else array.shape[1]
 
 
 def media(value: Media, *, rate: int | None, fps: float | None) -> Prepared:
     """Makes a file of what is in memory; it goes with the object that is returned."""
     if isinstance(value, (str, os.PathLike)):
         return Prepared(os.fspath(value))
-    keep = tempfile.TemporaryDirectory(prefix="clipcore-input-")
-    folder = Path(keep.name)
+    keep = _tools.Folder("input")
+    folder = keep.path
     if isinstance(value, (bytes, bytearray, memoryview)):
         (folder / "bytes").write_bytes(value)
         return Prepared(str(folder / "bytes"), keep)
     array = numpy.asarray(value)
-    if array.ndim in (1, 2) and numpy.issubdtype(array.dtype, numpy.floating):
-        if rate is None:
-            raise InvalidInput("sound in an array has no rate", hint="pass rate=, in samples per second")
-        _wav(folder / "sound.wav", array.astype("<f4", copy=False), rate)
+    if (samples := sound(array, rate)) is not None:
+        _wav(folder / "sound.wav", *samples, rate or 0)
         return Prepared(str(folder / "sound.wav"), keep)
     if array.ndim == 4 and array.shape[3] == 3 and array.dtype == numpy.uint8:
         if fps is None:
@@ -59,10 +68,9 @@ def media(value: Media, *, rate: int | None, fps: float | None) -> Prepared:
     )
 
 
-def _wav(path: Path, samples: numpy.typing.NDArray[numpy.float32], rate: int) -> None:
+def _wav(path: Path, samples: numpy.typing.NDArray[numpy.float32], channels: int, rate: int) -> None:
     """WAV with 32-bit floats (format 3)."""
-    channels = 1 if samples.ndim == 1 else samples.shape[1]
-    data = numpy.ascontiguousarray(samples).tobytes()
+    data = samples.astype("<f4", copy=False).tobytes()
     form = struct.pack("<HHIIHHH", 3, channels, rate, rate * channels * 4, channels * 4, 32, 0)
     chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
     path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)

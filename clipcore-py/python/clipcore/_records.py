@@ -195,11 +195,12 @@ class Clip(Record):
     sha256: str | None = None
     folder: Path | None = dataclasses.field(default=None, compare=False, metadata={"wire": False})
     """The output folder."""
+    _keep: object = dataclasses.field(default=None, compare=False, repr=False, metadata={"wire": False})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         known = {field.name for field in dataclasses.fields(cls)}
-        members = {k: v for k, v in data.items() if k in known}
+        members: dict[str, Any] = {k: v for k, v in data.items() if k in known}
         members["asked"] = Span.from_dict(data["asked"])
         members["reasons"] = tuple(data.get("reasons", ()))
         if data.get("achieved") is not None:

@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import json
 import os
-import tempfile
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
 
-from clipcore import _clipcore, _inputs, _sinks, plugins
+from clipcore import _clipcore, _inputs, _sinks, _tools, plugins
 from clipcore._detector import Factory, specs
 from clipcore._errors import Conflict, Error
 from clipcore._inputs import Media
@@ -169,7 +168,7 @@ class Run:
         if kind == "end":
             self._ended = True
         elif kind in ("moment", "clip"):
-            item = _sinks.record(kind, told, self.out)
+            item = _sinks.record(kind, told, self.out, self._keep)
             self._found.append(item)
             wanted = self._transitions or item.state in ("closed", "ready", "failed")
             # Pictures beside a clip come with a transition of their own, which is no news to most.
@@ -364,7 +363,7 @@ def run(
         stream: The stream's id; from the input's name where absent.
         chat: Events whose instants are known beforehand, as a file of JSON lines or dictionaries with ``at`` or ``time``.
         events: Events as they come, from an iterator that may wait; or the name of an installed source.
-        out: The folder of clips, moments and the log; where absent, a temporary one that goes with the run. Started again on the same
+        out: The folder of clips, moments and the log; where absent, a temporary one that goes with the run and its clips. Started again on the same
             folder after a crash, a run finishes what was pending, and nothing twice.
         consent: What the people concerned agreed to.
         config: Settings, as a TOML file or a mapping.
@@ -393,14 +392,14 @@ def run(
         names = [prepared.name]
         keep.append(prepared)
     if out is None:
-        folder = tempfile.TemporaryDirectory(prefix="clipcore-out-", ignore_cleanup_errors=True)
+        folder = _tools.Folder("out")
         keep.append(folder)
-        out = folder.name
+        out = folder.path
     schedule = None
     if chat is not None and not isinstance(chat, (str, os.PathLike)):
-        written = tempfile.TemporaryDirectory(prefix="clipcore-chat-")
+        written = _tools.Folder("chat")
         keep.append(written)
-        schedule = Path(written.name) / "chat.jsonl"
+        schedule = written.path / "chat.jsonl"
         schedule.write_text("".join(json.dumps(dict(event)) + "\n" for event in chat), encoding="utf-8")
     elif chat is not None:
         schedule = Path(chat)
@@ -411,7 +410,7 @@ def run(
     for sink in sinks:
         if isinstance(sink, str):
             sink = plugins.load("sinks", sink)
-        calls.append((_sinks.name(sink), _sinks.caller(sink, place, loop)))
+        calls.append((_sinks.name(sink), _sinks.caller(sink, place, loop, keep)))
     core = _clipcore.Run(
         settings(config, consent=consent, weights=weights, stream=stream, out=out),
         names,
@@ -452,13 +451,17 @@ def detect(
 ) -> Detection:
     """Shows sound and pictures to detectors, and gives what they found; nothing is decided and nothing is kept.
 
-    For detectors of events, see :func:`replay`. Arguments are those of :func:`run`; ``progress`` is called as
-    ``progress(seconds, 0, what)``.
+    Sound in an array is listened to as it is: no ffmpeg, nothing decoded or encoded. For detectors of events, see :func:`replay`.
+    Arguments are those of :func:`run`; ``progress`` is called as ``progress(seconds, 0, what)``.
     """
-    prepared = _inputs.media(input, rate=rate, fps=fps)
-    found, notices, failed = _clipcore.detect(
-        settings(config, consent=consent, stream=stream), prepared.name, specs(detectors), list(models), progress
-    )
+    asked = settings(config, consent=consent, stream=stream)
+    extra, asks = specs(detectors), list(models)
+    if (sound := _inputs.sound(input, rate)) is not None:
+        samples, channels = sound
+        found, notices, failed = _clipcore.detect_sound(asked, samples, rate or 0, channels, extra, asks, progress)
+    else:
+        prepared = _inputs.media(input, rate=rate, fps=fps)
+        found, notices, failed = _clipcore.detect(asked, prepared.name, extra, asks, progress)
     failures = tuple(Failure(*parts) for parts in failed)
     for failure in failures:
         failure.warn()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -57,11 +58,11 @@ def name(sink: Sink) -> str:
     return str(named)
 
 
-def caller(sink: Sink, folder: Path, loop: Loop) -> Callable[[str, str], None]:
+def caller(sink: Sink, folder: Path, loop: Loop, keep: object) -> Callable[[str, str], None]:
     """What the compiled part calls with a kind and JSON."""
 
     def call(kind: str, text: str) -> None:
-        item = record(kind, text, folder)
+        item = record(kind, text, folder, keep)
         result = sink(item)
         if inspect.isawaitable(result):
             loop.run(_finished(result))
@@ -73,10 +74,8 @@ async def _finished(work: Awaitable[None]) -> None:
     await work
 
 
-def record(kind: str, text: str, folder: Path) -> Moment | Clip:
-    """A moment, or a clip that knows where its file lies."""
+def record(kind: str, text: str, folder: Path, keep: object) -> Moment | Clip:
+    """A moment, or a clip that knows where its file lies and keeps a temporary folder there."""
     if kind == "moment":
         return Moment.from_json(text)
-    import dataclasses
-
-    return dataclasses.replace(Clip.from_json(text), folder=folder)
+    return dataclasses.replace(Clip.from_json(text), folder=folder, _keep=keep)

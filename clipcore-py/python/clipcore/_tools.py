@@ -5,8 +5,24 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import tempfile
+import weakref
 from functools import lru_cache
 from pathlib import Path
+
+
+class Folder:
+    """A folder that goes with the object, or with the program."""
+
+    def __init__(self, what: str) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=f"clipcore-{what}-"))
+        weakref.finalize(self, _remove, self.path, os.getpid())
+
+
+def _remove(path: Path, process: int) -> None:
+    # A forked process does not take its parent's files away.
+    if os.getpid() == process:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def prepare() -> None:

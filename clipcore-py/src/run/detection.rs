@@ -16,7 +16,7 @@ use crate::detector::{Faults, specs};
 use crate::model;
 use crate::settings::Settings;
 
-type Told = (Vec<String>, Vec<String>, Vec<(String, String, f64, Py<PyAny>)>);
+pub(super) type Told = (Vec<String>, Vec<String>, Vec<(String, String, f64, Py<PyAny>)>);
 
 /// Signals as lines of JSON, notices, failures.
 #[pyfunction]

@@ -5,7 +5,9 @@ mod detection;
 mod outbox;
 mod python;
 mod sinks;
+mod sound;
 mod source;
 
 pub(crate) use detection::detect;
 pub(crate) use python::PyRun;
+pub(crate) use sound::detect_sound;
