@@ -7,12 +7,32 @@ import numpy.typing
 from clipcore._errors import Error
 from clipcore._settings import Settings
 
+__all__ = [
+    "__version__",
+    "Audio16k",
+    "AudioWindow",
+    "Event",
+    "Output",
+    "Run",
+    "VideoFrame",
+    "check_detector",
+    "command",
+    "detect",
+    "detect_sound",
+    "log_odds",
+    "main",
+    "read_labels",
+    "replay",
+    "settings",
+    "simulate",
+]
+
 __version__: str
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 @final
-class Event(Generic[T]):
+class Event(Generic[_T]):
     """Something observed on a stream: where, when and what."""
     @property
     def id(self) -> str:
@@ -34,7 +54,7 @@ class Event(Generic[T]):
     def kind(self) -> str:
         """The CloudEvents ``type``."""
     @property
-    def data(self) -> T:
+    def data(self) -> _T:
         """What: a payload of :mod:`clipcore.events`, sound or a picture."""
 
 @final

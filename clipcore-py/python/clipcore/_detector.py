@@ -114,14 +114,14 @@ def spec(factory: Factory) -> Spec:
         raise TypeError(
             f"pass the class {type(factory).__name__} or a function that makes one, not an object: each stream needs its own"
         )
-    sample = factory if isinstance(factory, type) else factory()
+    sample: Any = factory if isinstance(factory, type) else factory()
     cls = sample if isinstance(sample, type) else type(sample)
     if not issubclass(cls, Detector):
         raise TypeError(f"a detector derives from clipcore.Detector, and {cls.__name__} does not")
-    kinds = [_kind(i) for i in cls.inputs]
-    if not cls.name or not cls.labels or not kinds:
+    kinds = [_kind(i) for i in sample.inputs]
+    if not sample.name or not sample.labels or not kinds:
         raise ConfigError(f"{cls.__name__} needs a name, labels and inputs")
-    if isinstance(cls.labels, str) or isinstance(sample.labels, str):
+    if isinstance(sample.labels, str):
         raise ConfigError(f"labels of {cls.__name__} is one text", hint="write labels = (\"…\",)")
     if sample.window is not None and kinds != [Audio16k.KIND]:
         raise ConfigError(f"{cls.__name__} has a window", hint="windows are of sound: inputs = (Audio16k,)")

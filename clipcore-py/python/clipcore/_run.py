@@ -403,8 +403,9 @@ def run(
         schedule.write_text("".join(json.dumps(dict(event)) + "\n" for event in chat), encoding="utf-8")
     elif chat is not None:
         schedule = Path(chat)
-    if isinstance(events, str):
-        events = plugins.load("sources", events)()
+    lines = None
+    if events is not None:
+        lines = _inputs.lines(plugins.load("sources", events)() if isinstance(events, str) else events)
     loop, place = _sinks.Loop(), Path(out)
     calls: list[tuple[str, Callable[[str, str], None]]] = []
     for sink in sinks:
@@ -415,7 +416,7 @@ def run(
         settings(config, consent=consent, weights=weights, stream=stream, out=out),
         names,
         None if schedule is None else os.fspath(schedule),
-        None if events is None else _inputs.lines(events),
+        lines,
         specs(detectors),
         list(models),
         calls,

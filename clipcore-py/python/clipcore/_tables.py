@@ -71,7 +71,8 @@ class Table(Sequence[R], Generic[R]):
         """A DataFrame, one row a record; needs pandas (the extra ``pandas``)."""
         import pandas
 
-        return pandas.DataFrame(self._rows(), columns=list(self._columns))
+        frame: pandas.DataFrame = pandas.DataFrame(self._rows(), columns=list(self._columns))
+        return frame
 
     def to_arrow(self) -> pyarrow.Table:
         """An Arrow table; needs pyarrow (the extra ``arrow``)."""
