@@ -1,5 +1,6 @@
 //! The private extension module under the typed Python package `clipcore`.
 
+mod audio_model;
 mod commands;
 mod conformance;
 mod detached;
@@ -18,6 +19,8 @@ use pyo3::prelude::*;
 mod _clipcore {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::audio_model::PyAudioModel;
     #[pymodule_export]
     use crate::commands::{command, log_odds, main, read_labels, settings, simulate};
     #[pymodule_export]

@@ -361,3 +361,23 @@ def test_installed_detectors_are_found_by_name(tmp_path, monkeypatch) -> None:
     assert [s.label for s in found if s.detector == "airhorn"] == ["horn"] * 3
     with pytest.raises(clipcore.NotFound, match="installed are: airhorn"):
         clipcore.replay(MARKERS, detectors=["foghorn"])
+
+
+def test_a_sound_model_gives_its_numbers_patch_by_patch() -> None:
+    model = clipcore.AudioModel()
+    sound = tone(4, 1.0, 1.0)
+    ends, scores = model.scores(sound, hop=0.5)
+    assert scores.shape == (len(ends), len(model.labels)) and scores.dtype == np.float32
+    assert ends[0] == model.patch / 16_000 and np.allclose(np.diff(ends), 0.5) and ends[-1] <= 4.0
+    late = model.scores(sound[16_000:], hop=0.5)[1]
+    assert np.allclose(late, scores[2:], atol=1e-5), "a patch does not depend on its neighbours"
+    assert model.scores(sound[:100])[1].shape == (0, len(model.labels))
+    with pytest.raises(clipcore.NotFound, match="known are"):
+        clipcore.AudioModel("nonesuch")
+
+
+def test_yamnet_gives_the_scores_of_onnxruntime(shared) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = clipcore.AudioModel("yamnet", config={"models": {"dir": str(shared / "models/yamnet")}})
+    assert onnxruntime.__version__ in model.runs_on or "onnxruntime" in model.runs_on.lower()
+    assert len(model.labels) == 521

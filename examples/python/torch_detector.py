@@ -27,6 +27,12 @@ def beeps(rng: np.random.Generator, wanted: bool, seconds: float = 1.0) -> np.nd
     return (0.3 * tone + 0.02 * rng.standard_normal(len(t))).astype(np.float32)
 
 
+def window(rng: np.random.Generator, wanted: bool) -> np.ndarray:
+    """A second of sound in which the tone begins or ends somewhere."""
+    shift = rng.integers(-RATE // 2, RATE // 2)
+    return np.pad(beeps(rng, wanted), RATE // 2)[RATE // 2 + shift :][:RATE]
+
+
 class Network(torch.nn.Module):
     """Spectrogram, two convolutions, one number."""
 
@@ -55,9 +61,9 @@ def train(seed: int = 1) -> Network:
     rng = np.random.default_rng(seed)
     network = Network()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    for _ in range(40):
+    for _ in range(150):
         wanted = rng.random(16) < 0.5
-        sound = torch.from_numpy(np.stack([beeps(rng, w) for w in wanted]))
+        sound = torch.from_numpy(np.stack([window(rng, w) for w in wanted]))
         loss = torch.nn.functional.binary_cross_entropy_with_logits(network(sound), torch.from_numpy(wanted.astype(np.float32)))
         optimizer.zero_grad()
         loss.backward()

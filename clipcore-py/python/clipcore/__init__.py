@@ -28,7 +28,7 @@ from clipcore._errors import (
 )
 from clipcore._evaluate import Estimate, Report, StreamReport, Tuning, Weights, evaluate, read_labels, tune
 from clipcore._fusion import LogOdds, log_odds
-from clipcore._model import Model
+from clipcore._model import AudioModel, Model
 from clipcore._records import Clip, Evidence, Label, Moment, Signal, Span
 from clipcore._replay import Failure, FileReport, Replay, replay
 from clipcore._run import Detection, Run, RunReport, detect, run
@@ -38,6 +38,7 @@ from clipcore._tables import Clips, Labels, Moments, Signals
 
 __all__ = [
     "Audio16k",
+    "AudioModel",
     "AudioWindow",
     "Cancelled",
     "Clip",

@@ -10,6 +10,7 @@ from clipcore._settings import Settings
 __all__ = [
     "__version__",
     "Audio16k",
+    "AudioModel",
     "AudioWindow",
     "Event",
     "Output",
@@ -200,3 +201,18 @@ def detect_sound(
     progress: Callable[[int, int, str], None] | None,
 ) -> tuple[list[str], list[str], _Failures]: ...
 def log_odds(settings: Settings, signals: Sequence[str]) -> tuple[list[float], list[float], float]: ...
+
+@final
+class AudioModel:
+    def __new__(cls, settings: Settings, name: str) -> AudioModel: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> list[str]: ...
+    @property
+    def patch(self) -> int: ...
+    @property
+    def runs_on(self) -> str: ...
+    def scores(
+        self, samples: numpy.typing.NDArray[numpy.float32], hop: int
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float32]]: ...

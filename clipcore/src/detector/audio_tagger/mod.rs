@@ -20,7 +20,7 @@ mod tape;
 mod tests;
 mod track;
 
-use tagger::Tagger;
+pub use tagger::Tagger;
 pub use tape::Tape;
 use track::Track;
 

@@ -9,9 +9,9 @@ use crate::{Error, Result};
 /// Probabilities this near to 0 or 1 count as such.
 const EPSILON: f64 = 1e-6;
 
-/// What a card says, made ready.
+/// What the card of an audio tagger says, made ready: from sound to the model's input, from its output to scores.
 #[derive(Debug, Clone)]
-pub(super) struct Tagger {
+pub struct Tagger {
     pub(super) model: String,
     /// Samples of a patch.
     pub(super) patch: usize,
@@ -27,9 +27,11 @@ pub(super) struct Tagger {
 }
 
 impl Tagger {
+    /// Reads a card; a model that takes any length is given patches of `window_samples`.
+    ///
     /// # Errors
     /// `Config` where the card is none of an audio tagger that clipcore can feed, saying why.
-    pub(super) fn try_new(card: &Card, window_samples: usize) -> Result<Self> {
+    pub fn try_new(card: &Card, window_samples: usize) -> Result<Self> {
         card.validate()?;
         let wrong = |what: String| {
             Err(Error::config(format!("the model {:?} cannot tag sound here: {what}", card.name))
@@ -86,8 +88,18 @@ impl Tagger {
         })
     }
 
+    /// Samples of a patch, at 16 kHz.
+    pub fn patch(&self) -> usize {
+        self.patch
+    }
+
+    /// The model's own numbers, one for each label of the card; `None` where the answer is not what the card says.
+    pub fn numbers<'a>(&self, answer: &'a Tensors) -> Option<&'a Tensor> {
+        answer.get(&self.output).or(answer.first()).filter(|numbers| numbers.len() == self.labels)
+    }
+
     /// The model's input for a patch of sound.
-    pub(super) fn input(&mut self, samples: &[f32]) -> Option<Tensor> {
+    pub fn input(&mut self, samples: &[f32]) -> Option<Tensor> {
         let tensor = match &mut self.front_end {
             Some(front_end) => front_end.run(samples),
             None => Tensor::from_shape_vec(vec![samples.len()], samples.to_vec()).ok()?,
@@ -97,11 +109,7 @@ impl Tagger {
 
     /// Calibrated log-odds of each group; `None` where the answer is not what the card says.
     pub(super) fn logits(&self, answer: &Tensors) -> Option<Vec<f64>> {
-        let numbers: Vec<f64> =
-            answer.get(&self.output).or(answer.first())?.iter().map(|x| f64::from(*x)).collect();
-        if numbers.len() != self.labels {
-            return None;
-        }
+        let numbers: Vec<f64> = self.numbers(answer)?.iter().map(|x| f64::from(*x)).collect();
         let logits: Vec<f64> = match self.activation {
             Activation::Sigmoid => numbers,
             Activation::None => numbers.into_iter().map(log_odds).collect(),
