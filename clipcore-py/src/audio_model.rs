@@ -16,6 +16,9 @@ use crate::settings::Settings;
 /// Patches that go through the model at once.
 const BATCH: usize = 32;
 
+/// Where patches end, and what the model says of each.
+type Scores<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f32>>);
+
 /// See `_clipcore.pyi`.
 #[pyclass(frozen, name = "AudioModel", module = "clipcore._clipcore")]
 pub(crate) struct PyAudioModel {
@@ -69,7 +72,7 @@ impl PyAudioModel {
         py: Python<'py>,
         samples: PyReadonlyArray1<'py, f32>,
         hop: usize,
-    ) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray2<f32>>)> {
+    ) -> PyResult<Scores<'py>> {
         let samples = samples.as_slice()?;
         let (ends, scores) = py.detach(|| self.run(samples, hop.max(1))).or_raise(py)?;
         Ok((PyArray1::from_vec(py, ends), PyArray2::from_owned_array(py, scores)))

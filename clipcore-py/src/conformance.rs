@@ -8,7 +8,7 @@ use clipcore::{Result, StreamId, Timestamp};
 use pyo3::prelude::*;
 
 use crate::detached::detached;
-use crate::detector::{Faults, local, specs};
+use crate::detector::{Failure, Faults, local, specs};
 use crate::error::OrRaise;
 use crate::model;
 
@@ -20,7 +20,7 @@ pub(crate) fn check_detector(
     models: &Bound<'_, PyAny>,
     events: Option<Vec<Bound<'_, PyAny>>>,
     seed: u64,
-) -> PyResult<Vec<(String, String, f64, Py<PyAny>)>> {
+) -> PyResult<Vec<Failure>> {
     let faults = Arc::new(Faults::default());
     let spec = specs(&(spec,).into_pyobject(py)?.into_any(), &faults)?.remove(0);
     let models = model::registry(models)?;

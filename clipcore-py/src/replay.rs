@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use serde_json::json;
 
 use crate::detached::{Caller, detached};
-use crate::detector::{Faults, specs};
+use crate::detector::{Failure, Faults, specs};
 use crate::error::exception;
 use crate::model;
 use crate::settings::Settings;
@@ -37,8 +37,7 @@ impl Results {
     }
 }
 
-type Told =
-    (Vec<String>, Vec<String>, Vec<(String, Option<Py<PyAny>>)>, Vec<(String, String, f64, Py<PyAny>)>);
+type Told = (Vec<String>, Vec<String>, Vec<(String, Option<Py<PyAny>>)>, Vec<Failure>);
 
 /// Replays files and folders of earlier runs, or one text.
 #[pyfunction]

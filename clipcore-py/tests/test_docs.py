@@ -29,7 +29,7 @@ def workplace(talk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "talk.mp4").write_bytes(talk.read_bytes())
     (folder / "chat.jsonl").write_text('{"type":"marker","at":6.0,"data":{"label":"ace"}}\n')
     (folder / "streams").mkdir()
-    made = [clipcore.simulate(seed=n, hours=0.3, stream=f"s{n}") for n in range(4)]
+    made = [clipcore.simulate(seed=n, hours=0.2, stream=f"s{n}") for n in range(4)]
     for simulation in made:
         simulation.write(folder / "streams")
     labels = clipcore.Labels(label for simulation in made for label in simulation.labels)

@@ -13,7 +13,7 @@ import clipcore
 @pytest.fixture(scope="module")
 def streams(tmp_path_factory) -> tuple[list[Path], clipcore.Labels]:
     folder = tmp_path_factory.mktemp("streams")
-    made = [clipcore.simulate(seed=n, hours=0.7, stream=f"s{n}") for n in range(4)]
+    made = [clipcore.simulate(seed=n, hours=0.35, stream=f"s{n}") for n in range(4)]
     return [s.write(folder) for s in made], clipcore.Labels(label for s in made for label in s.labels)
 
 

@@ -6,6 +6,7 @@ a moment is (:class:`Detector`, :func:`detector`, :class:`Model`).
 
 from clipcore import conformance, events, plugins, progress
 from clipcore._clipcore import Audio16k, AudioWindow, Event, Output, VideoFrame, __version__
+from clipcore._detect import Detection, detect
 from clipcore._detector import Detector, detector
 from clipcore._errors import (
     Cancelled,
@@ -31,7 +32,7 @@ from clipcore._fusion import LogOdds, log_odds
 from clipcore._model import AudioModel, Model
 from clipcore._records import Clip, Evidence, Label, Moment, Signal, Span
 from clipcore._replay import Failure, FileReport, Replay, replay
-from clipcore._run import Detection, Run, RunReport, detect, run
+from clipcore._run import Run, RunReport, run
 from clipcore._settings import config_toml
 from clipcore._simulate import Simulation, simulate
 from clipcore._tables import Clips, Labels, Moments, Signals

@@ -411,7 +411,7 @@ def run(
     for sink in sinks:
         if isinstance(sink, str):
             sink = plugins.load("sinks", sink)
-        calls.append((_sinks.name(sink), _sinks.caller(sink, place, loop, keep)))
+        calls.append((_sinks.name(sink, {taken for taken, _ in calls}), _sinks.caller(sink, place, loop, keep)))
     core = _clipcore.Run(
         settings(config, consent=consent, weights=weights, stream=stream, out=out),
         names,
@@ -423,47 +423,3 @@ def run(
         signals,
     )
     return Run(core, place, loop, keep, progress, transitions)
-
-
-@dataclass(frozen=True, repr=False)
-class Detection:
-    """What detectors found in an input, before fusion."""
-
-    signals: Signals
-    failures: tuple[Failure, ...]
-    notices: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        failed = f", {len(self.failures)} detectors failed" if self.failures else ""
-        return f"Detection({len(self.signals)} signals{failed})"
-
-
-def detect(
-    input: Media,
-    *,
-    rate: int | None = None,
-    fps: float | None = None,
-    stream: str | None = None,
-    consent: Consent = None,
-    config: Config = None,
-    detectors: Iterable[Factory | str] = (),
-    models: Iterable[Model] = (),
-    progress: Progress | None = None,
-) -> Detection:
-    """Shows sound and pictures to detectors, and gives what they found; nothing is decided and nothing is kept.
-
-    Sound in an array is listened to as it is: no ffmpeg, nothing decoded or encoded. For detectors of events, see :func:`replay`.
-    Arguments are those of :func:`run`; ``progress`` is called as ``progress(seconds, 0, what)``.
-    """
-    asked = settings(config, consent=consent, stream=stream)
-    extra, asks = specs(detectors), list(models)
-    if (sound := _inputs.sound(input, rate)) is not None:
-        samples, channels = sound
-        found, notices, failed = _clipcore.detect_sound(asked, samples, rate or 0, channels, extra, asks, progress)
-    else:
-        prepared = _inputs.media(input, rate=rate, fps=fps)
-        found, notices, failed = _clipcore.detect(asked, prepared.name, extra, asks, progress)
-    failures = tuple(Failure(*parts) for parts in failed)
-    for failure in failures:
-        failure.warn()
-    return Detection(Signals(Signal.from_json(line) for line in found), failures, tuple(notices))

@@ -52,10 +52,10 @@ class Loop:
                 self._thread = self._loop = None
 
 
-def name(sink: Sink) -> str:
-    """The sink's name in receipts and messages."""
-    named = getattr(sink, "name", None) or getattr(sink, "__name__", None) or type(sink).__name__
-    return str(named)
+def name(sink: Sink, taken: set[str]) -> str:
+    """The sink's name in receipts and messages, unlike those that are taken."""
+    named = str(getattr(sink, "name", None) or getattr(sink, "__name__", None) or type(sink).__name__)
+    return next(n for n in (named, *(f"{named}-{count}" for count in range(2, len(taken) + 3))) if n not in taken)
 
 
 def caller(sink: Sink, folder: Path, loop: Loop, keep: object) -> Callable[[str, str], None]:

@@ -14,6 +14,9 @@ pub(crate) struct Fault {
     pub(crate) raised: PyErr,
 }
 
+/// A fault as Python has it: detector, stream, instant, exception.
+pub(crate) type Failure = (String, String, f64, Py<PyAny>);
+
 type Told = Box<dyn Fn(Fault) + Send + Sync>;
 
 /// Where detectors report; by default they are kept until somebody takes them.
@@ -36,15 +39,15 @@ impl Faults {
         }
     }
 
-    /// Takes out what was kept, as `(detector, stream, at, exception)`.
-    pub(crate) fn take(&self, py: Python<'_>) -> Vec<(String, String, f64, Py<PyAny>)> {
+    /// Takes out what was kept.
+    pub(crate) fn take(&self, py: Python<'_>) -> Vec<Failure> {
         let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
         kept.into_iter().map(|fault| fault.into_parts(py)).collect()
     }
 }
 
 impl Fault {
-    pub(crate) fn into_parts(self, py: Python<'_>) -> (String, String, f64, Py<PyAny>) {
+    pub(crate) fn into_parts(self, py: Python<'_>) -> Failure {
         let at = self.at.as_secs_f64();
         (self.detector, self.stream.to_string(), at, self.raised.into_value(py).into_any())
     }

@@ -9,7 +9,7 @@ mod spec;
 mod windows;
 
 pub(crate) use event::PyEvent;
-pub(crate) use faults::{Fault, Faults};
+pub(crate) use faults::{Failure, Fault, Faults};
 pub(crate) use media::{PyAudio16k, PyAudioWindow, PyVideoFrame, local};
 pub(crate) use output::PyOutput;
 pub(crate) use python::PyDetector;

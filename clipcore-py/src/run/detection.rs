@@ -12,11 +12,11 @@ use pyo3::prelude::*;
 
 use super::assembly::media_source;
 use crate::detached::{Caller, STEP, detached};
-use crate::detector::{Faults, specs};
+use crate::detector::{Failure, Faults, specs};
 use crate::model;
 use crate::settings::Settings;
 
-pub(super) type Told = (Vec<String>, Vec<String>, Vec<(String, String, f64, Py<PyAny>)>);
+pub(super) type Told = (Vec<String>, Vec<String>, Vec<Failure>);
 
 /// Signals as lines of JSON, notices, failures.
 #[pyfunction]

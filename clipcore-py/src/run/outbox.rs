@@ -121,8 +121,7 @@ impl Outbox {
         Python::try_attach(|py| {
             let waker = self.lock().waker.as_ref().map(|w| w.clone_ref(py));
             // A loop that was closed takes no calls.
-            waker.map(|w| w.call0(py).map_err(|e| e.restore(py)));
-            PyErr::take(py);
+            let _ = waker.map(|w| w.call0(py));
         });
     }
 

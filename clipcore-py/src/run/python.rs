@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clipcore::pipeline::{PipelineHandle, Summary};
 use clipcore::{Error, ErrorKind, Result};
@@ -20,6 +20,12 @@ use crate::settings::Settings;
 
 /// How long threads that wait for a pipe may hold up the end.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How often an end that is waited for is looked for.
+const TURN: Duration = Duration::from_millis(5);
+
+/// How a run went: JSON, the errors of streams, those of sinks.
+type Told = (String, Vec<Py<PyAny>>, Vec<Py<PyAny>>);
 
 /// A pipeline that runs on threads of its own. See `_clipcore.pyi`.
 #[pyclass(frozen, name = "Run", module = "clipcore._clipcore")]
@@ -86,15 +92,15 @@ impl PyRun {
     /// The next item as `(kind, …)`; `None` where there is none within `patience` seconds; `("end",)` after the last.
     fn read(&self, py: Python<'_>, patience: f64) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
         self.check_process(py)?;
-        let until = Instant::now() + Duration::try_from_secs_f64(patience).unwrap_or(Duration::MAX / 4);
+        let mut left = Duration::try_from_secs_f64(patience).unwrap_or(Duration::MAX);
         loop {
-            let left = until.saturating_duration_since(Instant::now());
             match py.detach(|| self.outbox.read(left.min(STEP))) {
                 Read::Item(item) => return told(py, item).map(Some),
                 Read::End => return Ok(Some(("end", py.None()))),
                 Read::Nothing if left.is_zero() => return Ok(None),
                 Read::Nothing => py.check_signals()?,
             }
+            left = left.saturating_sub(STEP);
         }
     }
 
@@ -116,16 +122,14 @@ impl PyRun {
     /// Waits for the end, up to `patience` seconds; says whether it has come.
     fn join(&self, py: Python<'_>, patience: f64) -> PyResult<bool> {
         self.check_process(py)?;
-        let until = Instant::now() + Duration::try_from_secs_f64(patience).unwrap_or(Duration::MAX / 4);
-        loop {
-            if self.is_finished() {
-                break;
-            }
-            if Instant::now() >= until {
+        let mut left = Duration::try_from_secs_f64(patience).unwrap_or(Duration::MAX);
+        while !self.is_finished() {
+            if left.is_zero() {
                 return Ok(false);
             }
-            py.detach(|| std::thread::sleep(Duration::from_millis(5)));
+            py.detach(|| std::thread::sleep(TURN));
             py.check_signals()?;
+            left = left.saturating_sub(TURN);
         }
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let summary = py.detach(|| thread.join()).unwrap_or_else(|_| {
@@ -137,7 +141,7 @@ impl PyRun {
     }
 
     /// How it went, after [`join`](Self::join): JSON, and the errors of streams and sinks.
-    fn summary(&self, py: Python<'_>) -> PyResult<(String, Vec<Py<PyAny>>, Vec<Py<PyAny>>)> {
+    fn summary(&self, py: Python<'_>) -> PyResult<Told> {
         let summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
         let value = |error: &Error| exception(py, error).into_value(py).into_any();
         match &*summary {
