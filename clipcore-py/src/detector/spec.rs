@@ -8,7 +8,7 @@ use std::time::Duration;
 use clipcore::detector::{DetectorInfo, DynDetector};
 use clipcore::event::Event;
 use clipcore::event::media::{Audio16k, AudioWindow, VideoFrame};
-use clipcore::{Consent, Error, Result, StreamId};
+use clipcore::{Consent, Error, ErrorKind, Result, StreamId};
 use pyo3::prelude::*;
 
 use super::{Faults, PyDetector};
@@ -88,12 +88,13 @@ impl Spec {
     /// # Errors
     /// What the Python code raises.
     pub(crate) fn make(&self, stream: &StreamId) -> Result<Box<dyn DynDetector>> {
-        Python::attach(|py| {
+        let made = Python::try_attach(|py| {
             let object = self.0.make.call0(py).map_err(|raised| {
                 from_python(py, format!("the detector {} cannot be made", self.0.info.name), raised)
             })?;
             Ok(Box::new(PyDetector::new(py, self.0.clone(), stream.clone(), object)?) as Box<dyn DynDetector>)
-        })
+        });
+        made.unwrap_or_else(|| Err(Error::new(ErrorKind::Cancelled, "the interpreter is shutting down")))
     }
 }
 
