@@ -31,3 +31,5 @@ mod redis;
 mod store;
 #[cfg(feature = "media")]
 mod taps;
+#[cfg(feature = "http")]
+mod webhook;
