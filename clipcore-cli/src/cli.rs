@@ -71,6 +71,8 @@ pub enum Command {
     Demo(commands::demo::DemoArgs),
     /// Lists, fetches, checks and removes the models that detectors use
     Models(commands::models::ModelsArgs),
+    /// Delivers again what sinks refused for good
+    Redeliver(commands::redeliver::RedeliverArgs),
     /// Checks that this machine has what clipcore needs
     Doctor(commands::doctor::DoctorArgs),
 }
@@ -100,6 +102,7 @@ impl Cli {
             }
             Command::Demo(args) => commands::demo::run(&args, &self.global),
             Command::Models(args) => commands::models::run(&args, &self.global),
+            Command::Redeliver(args) => commands::redeliver::run(&args, &self.global),
             Command::Doctor(args) => commands::doctor::run(&args, &self.global),
         }
     }

@@ -122,7 +122,7 @@ async fn run_pipeline(
     std::fs::create_dir_all(out)
         .map_err(|e| Error::io(e, out).with_hint("--out names a folder that can be written"))?;
     let progress = Progress::start("starting", quiet);
-    let sinks = sinks::open(&config.sinks).await?;
+    let sinks = sinks::open(&config.sinks, out).await?;
     let models = Models::open(config)?;
     if !quiet {
         models.notes.iter().for_each(|note| progress.line(note));

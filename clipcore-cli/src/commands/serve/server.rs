@@ -65,7 +65,7 @@ async fn run(config: &Config, listen: SocketAddr, tokens: Tokens, quiet: bool) -
         Arc::new(lines.with_retry(Default::default())),
         Arc::new(catalog.clone().with_retry(Default::default())),
     ];
-    sinks.extend(sinks::open(&config.sinks).await?);
+    sinks.extend(sinks::open(&config.sinks, dir).await?);
     let time = Arc::new(SystemTimeSource::new());
     let parts = HostParts {
         consent: config.consent,
