@@ -53,6 +53,14 @@ impl Default for SinksConfig {
 }
 
 impl SinksConfig {
+    /// Where things are sent, for people; without secrets.
+    pub fn destinations(&self) -> Vec<String> {
+        let redis = self.redis.iter().map(|c| c.url.shown().to_owned());
+        let rq = self.rq.iter().map(|c| format!("RQ on {}", c.url.shown()));
+        let store = self.object_store.iter().map(|c| c.url.clone());
+        redis.chain(rq).chain(store).chain(self.webhook.values().map(|c| c.url.to_string())).collect()
+    }
+
     /// The configured sinks, without layers. Must be called on a tokio runtime.
     ///
     /// # Errors

@@ -11,7 +11,6 @@ use clipcore::gateway::{Gateway, GatewayParts, ServeConfig, Tokens};
 use clipcore::host::{Host, HostParts, StreamFactory, StreamSettings};
 use clipcore::log::{FileLog, FileLogConfig};
 use clipcore::media::ffmpeg::Ffmpeg;
-use clipcore::privacy::Pseudonymizer;
 use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
 use clipcore::{Consent, Error, Result, StreamId};
 use tokio::net::TcpListener;
@@ -22,7 +21,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::models::Models;
 use crate::streams::Streams;
-use crate::{assembly, inputs, output, sinks};
+use crate::{assembly, inputs, output, privacy, sinks};
 
 /// Parts of inbox and log: streams of one part read past each other's records.
 const PARTITIONS: u32 = 8;
@@ -53,6 +52,7 @@ async fn run(config: &Config, listen: SocketAddr, tokens: Tokens, quiet: bool) -
             .with_hint("another program may use the port: choose one with --listen 127.0.0.1:PORT")
     })?;
     let address = listener.local_addr()?;
+    let pseudonyms = privacy::begin(&config.privacy, dir, "serve", "all streams", config.consent)?;
     let kinds = Kinds::builtin();
     let log = FileLogConfig { partitions: PARTITIONS, ..assembly::log_config(&config.pipeline) };
     let log = FileLog::open(dir.join("log"), log, kinds.clone()).await?;
@@ -69,7 +69,7 @@ async fn run(config: &Config, listen: SocketAddr, tokens: Tokens, quiet: bool) -
     let time = Arc::new(SystemTimeSource::new());
     let parts = HostParts {
         consent: config.consent,
-        pseudonyms: Some(Pseudonymizer::load_or_create(dir.join("pseudonyms.key"))?),
+        pseudonyms: Some(pseudonyms),
         config: config.host.clone(),
         time: time.clone(),
         ..HostParts::new(Arc::new(inbox), Arc::new(log), factory(config, sinks)?)
