@@ -90,6 +90,10 @@ pub(super) fn scrub(record: &Value, what: &Scrub<'_>) -> Option<Value> {
         }
         Scrub::User { name, pseudonyms, stand_in } => nameless(event, name, pseudonyms, stand_in),
     };
+    if arrival && hit {
+        let id = changed["data"]["event"]["id"].clone();
+        changed["id"] = if id.is_null() { "".into() } else { id };
+    }
     hit.then_some(changed)
 }
 

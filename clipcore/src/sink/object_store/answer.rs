@@ -8,8 +8,11 @@ use crate::{Error, ErrorKind};
 
 pub(super) fn explain(error: StoreError) -> Error {
     let found = match &error {
-        StoreError::NotFound { .. } => Error::new(ErrorKind::NotFound, "the store does not have it")
-            .with_hint("check that the bucket exists, and is in this region"),
+        StoreError::NotFound { .. } => no_bucket(),
+        // Of a list it is told as text.
+        StoreError::Generic { source, .. } if source.to_string().contains("<Code>NoSuchBucket</Code>") => {
+            no_bucket()
+        }
         StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
             Error::config("the store refused the key")
                 .with_hint("check access_key_id and its secret; it needs ListBucket, GetObject and PutObject")
@@ -23,6 +26,11 @@ pub(super) fn explain(error: StoreError) -> Error {
         _ => Error::new(ErrorKind::Unsupported, "the store cannot do this"),
     };
     found.with_source(error)
+}
+
+fn no_bucket() -> Error {
+    Error::new(ErrorKind::NotFound, "the store does not have it")
+        .with_hint("check that the bucket exists, and is in this region")
 }
 
 fn disk_full(error: &StoreError) -> bool {
