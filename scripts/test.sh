@@ -70,6 +70,11 @@ rq_workers() {
     scripts/rq.sh >"$work/rq.log" 2>&1 || skip "RQ workers" "pip could not install rq: $(tail -n 1 "$work/rq.log")"
 }
 
+# Clips go to a server that speaks S3; without it those tests are skipped and say so.
+s3_server() {
+    scripts/s3.sh >"$work/s3.log" 2>&1 || skip "object stores over S3" "pip could not install moto: $(tail -n 1 "$work/s3.log")"
+}
+
 # The log over Kafka, against a broker of its own; librdkafka is built for it.
 kafka() { "${cargo[@]}" test -p clipcore --features kafka --test it kafka:: 2>&1 | tee -a "$work/tests.log"; }
 
@@ -77,6 +82,7 @@ wasm() { "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features --t
 
 onnxruntime
 rq_workers
+s3_server
 step "tests" tests
 if scripts/kafka.sh >"$work/kafka.log" 2>&1; then
     step "kafka" kafka

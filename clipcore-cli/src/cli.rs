@@ -73,6 +73,10 @@ pub enum Command {
     Demo(commands::demo::DemoArgs),
     /// Lists, fetches, checks and removes the models that detectors use
     Models(commands::models::ModelsArgs),
+    /// Delivers again what sinks refused for good
+    Redeliver(commands::redeliver::RedeliverArgs),
+    /// Says what is held about people, and takes it out
+    Privacy(commands::privacy::PrivacyArgs),
     /// Checks that this machine has what clipcore needs
     Doctor(commands::doctor::DoctorArgs),
 }
@@ -103,6 +107,8 @@ impl Cli {
             }
             Command::Demo(args) => commands::demo::run(&args, &self.global),
             Command::Models(args) => commands::models::run(&args, &self.global),
+            Command::Redeliver(args) => commands::redeliver::run(&args, &self.global),
+            Command::Privacy(args) => commands::privacy::run(&args, &self.global),
             Command::Doctor(args) => commands::doctor::run(&args, &self.global),
         }
     }

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assembly;
 use crate::models::ModelsConfig;
+use crate::privacy::PrivacyConfig;
 use crate::shared::SharedConfig;
 use crate::sinks::SinksConfig;
 use crate::sources::SourcesConfig;
@@ -68,6 +69,8 @@ pub struct Config {
     pub host: HostConfig,
     /// Limits and secrets of `serve`.
     pub gateway: GatewayConfig,
+    /// How data about people is kept, and for how long.
+    pub privacy: PrivacyConfig,
 }
 
 impl Default for Config {
@@ -89,6 +92,7 @@ impl Default for Config {
             shared: SharedConfig::default(),
             host: HostConfig::default(),
             gateway: GatewayConfig::default(),
+            privacy: PrivacyConfig::default(),
         }
     }
 }

@@ -13,6 +13,8 @@ mod input;
 pub mod inputs;
 pub mod models;
 pub mod output;
+pub mod privacy;
+
 mod recorded;
 pub mod replay_files;
 pub mod shared;

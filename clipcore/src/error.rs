@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 /// `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -74,6 +75,7 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     retryable: bool,
+    retry_after: Option<Duration>,
     message: Cow<'static, str>,
     operation: Option<&'static str>,
     hint: Option<Cow<'static, str>>,
@@ -90,6 +92,7 @@ impl Error {
             inner: Box::new(Inner {
                 kind,
                 retryable,
+                retry_after: None,
                 message: message.into(),
                 operation: None,
                 hint: None,
@@ -149,6 +152,13 @@ impl Error {
         self
     }
 
+    /// Says how long the other side asks to be left alone; the error is then worth retrying.
+    #[must_use]
+    pub fn with_retry_after(mut self, pause: Duration) -> Self {
+        self.inner.retry_after = Some(pause);
+        self.with_retryable(true)
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
@@ -157,6 +167,11 @@ impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.inner.retryable
+    }
+
+    /// How long the other side asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.inner.retry_after
     }
 
     /// The message without operation, context and hint.

@@ -51,6 +51,8 @@ pub mod sink;
 pub mod source;
 mod time;
 pub mod tune;
+#[cfg(feature = "http")]
+pub mod webhook;
 
 pub use consent::Consent;
 pub use error::{Error, ErrorKind, Result};

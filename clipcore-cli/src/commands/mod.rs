@@ -6,6 +6,8 @@ pub mod detect;
 pub mod doctor;
 pub mod eval;
 pub mod models;
+pub mod privacy;
+pub mod redeliver;
 pub mod replay;
 pub mod run;
 pub mod serve;

@@ -10,6 +10,7 @@ mod web;
 mod bad_input;
 mod browser;
 mod crash;
+mod deliver;
 mod demo;
 mod disk;
 mod faces;

@@ -7,6 +7,7 @@
 //! them when it is opened. Verdicts are appended to `feedback.jsonl`, which `clipcore tune --feedback` learns from.
 
 mod answers;
+mod erase;
 mod query;
 mod schema;
 mod sink;

@@ -73,7 +73,6 @@ mod events;
 mod extract;
 mod feed;
 mod guard;
-mod hooks;
 mod items;
 mod limit;
 mod metrics;
@@ -90,12 +89,13 @@ use std::sync::Arc;
 pub use access::{Scope, Token, Tokens};
 pub use app::{GatewayConfig, GatewayParts};
 pub use body::{Entry, MAX_EVENTS, events_of};
-pub use hooks::{HookSecret, verify_hook};
 pub use pictures::decode as decode_picture;
 pub use serve::{ServeConfig, serve};
 
 use self::app::App;
 use crate::Result;
+use crate::webhook as hooks;
+pub use crate::webhook::{HookSecret, verify_hook};
 
 /// The gateway of a host; see the [module](self). Cheap to clone.
 #[derive(Clone)]

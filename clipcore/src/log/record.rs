@@ -88,7 +88,7 @@ impl Record {
             Self::Signal(s) => ("clipcore.signal", s.id.to_string(), raw(s)?),
             Self::Late(l) => ("clipcore.late", l.id.to_string(), raw(l)?),
             Self::Moment(m) => ("clipcore.moment", format!("{}-{}", m.id, m.rev), raw(m)?),
-            Self::Clip(c) => ("clipcore.clip", c.id.to_string(), raw(c)?),
+            Self::Clip(c) => ("clipcore.clip", format!("{}-{}", c.id, c.transition()), raw(c)?),
             Self::Receipt(r) => ("clipcore.receipt", format!("{}-{}-{}", r.item, r.rev, r.sink), raw(r)?),
             Self::Arrival(a) => ("clipcore.arrival", a.id(), a.data()?),
         };

@@ -13,10 +13,14 @@ pub mod layer;
 #[cfg(feature = "runtime")]
 mod lines;
 mod memory;
+#[cfg(feature = "object-store")]
+pub mod object_store;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "rq")]
 pub mod rq;
+#[cfg(feature = "http")]
+pub mod webhook;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,11 +33,15 @@ pub use jsonl::JsonlSink;
 #[cfg(feature = "runtime")]
 pub use layer::SinkExt;
 pub use memory::MemorySink;
+#[cfg(feature = "object-store")]
+pub use object_store::{ObjectStoreSink, ObjectStoreSinkConfig};
 #[cfg(feature = "redis")]
 pub use redis::{RedisSink, RedisSinkConfig};
 #[cfg(feature = "rq")]
 pub use rq::{RqSink, RqSinkConfig};
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "http")]
+pub use webhook::{WebhookSink, WebhookSinkConfig};
 
 use crate::cutter::Clip;
 use crate::fusion::Moment;

@@ -20,8 +20,12 @@ mod kafka;
 mod media_bytes;
 #[cfg(feature = "onnx")]
 mod models;
+#[cfg(all(feature = "object-store", feature = "http"))]
+mod object_store;
 #[cfg(feature = "runtime")]
 mod pipeline;
+#[cfg(feature = "runtime")]
+mod privacy;
 mod properties;
 #[cfg(feature = "media")]
 mod recording;
@@ -31,3 +35,5 @@ mod redis;
 mod store;
 #[cfg(feature = "media")]
 mod taps;
+#[cfg(feature = "http")]
+mod webhook;

@@ -10,7 +10,6 @@ use clipcore::fusion::Moment;
 use clipcore::log::FileLog;
 use clipcore::media::ffmpeg::Ffmpeg;
 use clipcore::pipeline::Summary;
-use clipcore::privacy::Pseudonymizer;
 use clipcore::sink::{JsonlSink, SinkExt};
 use clipcore::source::Schedule;
 use clipcore::source::media::Input;
@@ -22,7 +21,7 @@ use crate::exit::{Exit, Failure};
 use crate::models::Models;
 use crate::output::{self, Progress};
 use crate::streams::Streams;
-use crate::{assembly, demo, sinks, sources};
+use crate::{assembly, demo, privacy, sinks, sources};
 
 /// How a run went, and what it found.
 #[derive(Debug)]
@@ -122,7 +121,7 @@ async fn run_pipeline(
     std::fs::create_dir_all(out)
         .map_err(|e| Error::io(e, out).with_hint("--out names a folder that can be written"))?;
     let progress = Progress::start("starting", quiet);
-    let sinks = sinks::open(&config.sinks).await?;
+    let sinks = sinks::open(&config.sinks, out).await?;
     let models = Models::open(config)?;
     if !quiet {
         models.notes.iter().for_each(|note| progress.line(note));
@@ -130,6 +129,8 @@ async fn run_pipeline(
             progress.line(format!("{name} is off: it needs --consent {needs}"));
         }
     }
+    let names: Vec<_> = plans.iter().map(|plan| format!("stream {}", plan.stream)).collect();
+    let pseudonyms = privacy::begin(&config.privacy, out, "run", &names.join(", "), config.consent)?;
     let log =
         FileLog::open(out.join("log"), assembly::log_config(&config.pipeline), Kinds::builtin()).await?;
     let lines = JsonlSink::open(out).await?.with_retry(Default::default());
@@ -137,7 +138,7 @@ async fn run_pipeline(
     let mut builder = streams
         .pipeline()
         .with_log(Arc::new(log))
-        .with_pseudonyms(Pseudonymizer::load_or_create(out.join("pseudonyms.key"))?)
+        .with_pseudonyms(pseudonyms)
         .with_time_source(Arc::new(SystemTimeSource::new()))
         .with_sink(Arc::new(lines));
     for sink in sinks {

@@ -36,7 +36,11 @@ pub(super) struct Parts {
 
 impl Parts {
     /// All roles in one process, with its logs in files.
-    pub(super) async fn alone(config: &Config, kinds: &Kinds) -> anyhow::Result<Self> {
+    pub(super) async fn alone(
+        config: &Config,
+        kinds: &Kinds,
+        pseudonyms: &Pseudonymizer,
+    ) -> anyhow::Result<Self> {
         let dir = &config.out;
         let log = FileLogConfig { partitions: PARTITIONS, ..assembly::log_config(&config.pipeline) };
         let log = FileLog::open(dir.join("log"), log, kinds.clone()).await?;
@@ -47,13 +51,18 @@ impl Parts {
         let catalog = Catalog::open(dir).await?;
         let mut sinks = own_sinks(config, dir).await?;
         sinks.push(Arc::new(catalog.clone().with_retry(Default::default())));
-        let parts = parts(config, Arc::new(inbox), Arc::new(log), factory(config, sinks)?)?;
+        let parts = parts(config, pseudonyms, Arc::new(inbox), Arc::new(log), factory(config, sinks)?);
         let host = Host::open(dir.join("streams"), parts).await?;
         Ok(Self { front: Some((host.clone(), catalog)), worker: Some(host), deliverers: Vec::new() })
     }
 
     /// Some or all roles, beside other processes.
-    pub(super) async fn shared(config: &Config, kinds: &Kinds, roles: &Roles) -> anyhow::Result<Self> {
+    pub(super) async fn shared(
+        config: &Config,
+        kinds: &Kinds,
+        pseudonyms: &Pseudonymizer,
+        roles: &Roles,
+    ) -> anyhow::Result<Self> {
         let Shared { inbox, log, offsets, streams } = config.shared.open(kinds).await?;
         let dir = &config.out;
         let mut all = Self { front: None, worker: None, deliverers: Vec::new() };
@@ -61,8 +70,10 @@ impl Parts {
             let catalog = Catalog::open(dir).await?;
             let nobody: StreamFactory =
                 Arc::new(|_, _| Err(Error::new(ErrorKind::Unsupported, "this process runs no streams")));
-            let parts =
-                HostParts { mode: HostMode::Front, ..parts(config, inbox.clone(), log.clone(), nobody)? };
+            let parts = HostParts {
+                mode: HostMode::Front,
+                ..parts(config, pseudonyms, inbox.clone(), log.clone(), nobody)
+            };
             let host = Host::open_with(streams.clone(), parts).await?;
             let sinks: Vec<Arc<dyn ClipSink>> =
                 vec![Arc::new(catalog.clone().with_retry(Default::default()))];
@@ -71,8 +82,10 @@ impl Parts {
         }
         if roles.contains(Role::Fuse) {
             let mode = HostMode::Worker(config.shared.worker.clone());
-            let parts =
-                HostParts { mode, ..parts(config, inbox, log.clone(), factory(config, Vec::new())?)? };
+            let parts = HostParts {
+                mode,
+                ..parts(config, pseudonyms, inbox, log.clone(), factory(config, Vec::new())?)
+            };
             all.worker = Some(Host::open_with(streams, parts).await?);
         }
         if roles.contains(Role::Deliver) {
@@ -98,23 +111,24 @@ impl Parts {
 async fn own_sinks(config: &Config, dir: &Path) -> anyhow::Result<Vec<Arc<dyn ClipSink>>> {
     let lines = JsonlSink::open(dir).await?;
     let mut all: Vec<Arc<dyn ClipSink>> = vec![Arc::new(lines.with_retry(Default::default()))];
-    all.extend(sinks::open(&config.sinks).await?);
+    all.extend(sinks::open(&config.sinks, dir).await?);
     Ok(all)
 }
 
 fn parts(
     config: &Config,
+    pseudonyms: &Pseudonymizer,
     inbox: Arc<dyn EventLog>,
     log: Arc<dyn EventLog>,
     factory: StreamFactory,
-) -> Result<HostParts> {
-    Ok(HostParts {
+) -> HostParts {
+    HostParts {
         consent: config.consent,
-        pseudonyms: Some(Pseudonymizer::load_or_create(config.out.join("pseudonyms.key"))?),
+        pseudonyms: Some(pseudonyms.clone()),
         config: config.host.clone(),
         time: Arc::new(SystemTimeSource::new()),
         ..HostParts::new(inbox, log, factory)
-    })
+    }
 }
 
 /// Puts streams together; models are loaded when the first stream needs them.

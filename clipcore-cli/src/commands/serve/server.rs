@@ -17,7 +17,7 @@ use super::parts::Parts;
 use super::{Role, Roles};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::{output, sources};
+use crate::{output, privacy, sources};
 
 /// What a process was asked to be.
 pub(super) struct Asked<'a> {
@@ -49,10 +49,11 @@ async fn run(config: &Config, asked: &Asked<'_>, tokens: Tokens) -> anyhow::Resu
         .map_err(|e| Error::io(e, dir).with_hint("--data names a folder that can be written"))?;
     // Taken first: where the address is in use, nothing has been opened yet.
     let listener = if asked.roles.contains(Role::Gateway) { Some(listen(asked.listen).await?) } else { None };
+    let pseudonyms = privacy::begin(&config.privacy, dir, "serve", "all streams", config.consent)?;
     let kinds = Kinds::builtin();
     let parts = match config.shared.url {
-        None if asked.roles.are_all() => Parts::alone(config, &kinds).await?,
-        _ => Parts::shared(config, &kinds, &asked.roles).await?,
+        None if asked.roles.are_all() => Parts::alone(config, &kinds, &pseudonyms).await?,
+        _ => Parts::shared(config, &kinds, &pseudonyms, &asked.roles).await?,
     };
     let stop = CancellationToken::new();
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();

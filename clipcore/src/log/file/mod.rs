@@ -22,6 +22,7 @@
 mod consumers;
 mod frame;
 mod reader;
+pub(crate) mod rewrite;
 mod segment;
 mod writer;
 

@@ -29,7 +29,8 @@ pub struct DeadLetter {
 /// Puts what a sink fails to deliver aside in a file of JSON lines, so that the rest goes on.
 ///
 /// Every error counts, since retrying is the business of a [`RetryLayer`](super::RetryLayer) inside; only
-/// `Cancelled` passes, because the item can be delivered after a restart. The receipt then has `dead_letter` set and
+/// `Cancelled` passes, because the item can be delivered after a restart, and with
+/// [`permanent_only`](Self::permanent_only) whatever can pass. The receipt then has `dead_letter` set and
 /// `location` names the file. A transition is put aside once, across restarts too; one that is delivered after
 /// all keeps its line.
 ///
@@ -42,6 +43,7 @@ pub struct DeadLetter {
 pub struct DeadLetterLayer<S> {
     inner: S,
     path: PathBuf,
+    permanent_only: bool,
     lines: Arc<Mutex<Lines<Key>>>,
 }
 
@@ -63,7 +65,14 @@ impl<S: ClipSink> DeadLetterLayer<S> {
             })
         })
         .await?;
-        Ok(Self { inner, path, lines: Arc::new(Mutex::new(lines)) })
+        Ok(Self { inner, path, permanent_only: false, lines: Arc::new(Mutex::new(lines)) })
+    }
+
+    /// Lets errors pass that may be over after a restart, for callers who deliver again then, as a pipeline does.
+    #[must_use]
+    pub fn permanent_only(mut self) -> Self {
+        self.permanent_only = true;
+        self
     }
 }
 
@@ -83,7 +92,10 @@ impl<S: ClipSink> ClipSink for DeadLetterLayer<S> {
 
     async fn deliver(&self, item: &Delivery) -> Result<Receipt> {
         let error = match self.inner.deliver(item).await {
-            Err(e) if e.kind() != ErrorKind::Cancelled => e,
+            Err(e) if e.kind() == ErrorKind::Cancelled || (self.permanent_only && e.is_retryable()) => {
+                return Err(e);
+            }
+            Err(e) => e,
             result => return result,
         };
         let letter = DeadLetter {

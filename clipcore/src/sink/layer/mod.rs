@@ -21,6 +21,7 @@
 //! ```
 
 mod dead_letter;
+mod redeliver;
 mod retry;
 mod timeout;
 
@@ -28,6 +29,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use dead_letter::{DeadLetter, DeadLetterLayer};
+pub use redeliver::{Redelivered, redeliver};
 pub use retry::{RetryConfig, RetryLayer};
 pub use timeout::TimeoutLayer;
 

@@ -7,10 +7,14 @@ use crate::log::Receipt;
 use crate::sink::{ClipSink, Delivery};
 use crate::{Result, config, stable_id};
 
+/// The longest that is waited because the other side asks for it.
+const MAX_ASKED: Duration = Duration::from_secs(3600);
+
 /// How often and after which pauses a delivery is tried again.
 ///
 /// The pause before attempt `n + 1` is `first × factor^(n−1)`, at most `max`, shortened at random by up to `jitter`
-/// of it, so that many deliveries that failed together do not come back together.
+/// of it, so that many deliveries that failed together do not come back together. Where an error says how long to
+/// [wait](crate::Error::retry_after), it is at least that, up to an hour.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryConfig {
@@ -99,7 +103,8 @@ impl<S: ClipSink> ClipSink for RetryLayer<S> {
         loop {
             match self.inner.deliver(item).await {
                 Err(e) if e.is_retryable() && attempt < self.config.attempts => {
-                    let pause = self.config.pause(item, attempt);
+                    let asked = e.retry_after().unwrap_or_default().min(MAX_ASKED);
+                    let pause = self.config.pause(item, attempt).max(asked);
                     // What lasts for several attempts is an outage that somebody should hear of, once an item.
                     if attempt == 3 {
                         tracing::warn!(sink = self.name(), item = %item.item(), error = %e, "still trying to deliver");

@@ -1,14 +1,41 @@
-//! Keeps out of the log what a stream's people did not agree to: keyed pseudonyms, and redaction at the edge.
+//! Keeps out of the log what a stream's people did not agree to (keyed pseudonyms, redaction at the edge), and takes out of it
+//! what may not stay.
+//!
+//! # Erasure in an append-only log
+//! Two ways, which [`DataFolder`] goes together. Who is who stands nowhere but in the keys of pseudonyms, one for
+//! each stream and day ([`KeyRing`]): destroying a key makes everything written under it anonymous at once,
+//! copies and backups of the log included (crypto-erase). What a record itself says (words, names where no pseudonyms were
+//! used) goes by rewriting the segments it lies in: each is replaced whole by one in which the record keeps its place and
+//! offset, so that checkpoints and later records still fit. Blocks that the file system has freed, and copies that
+//! sinks took elsewhere, are out of reach.
+//!
+//! A replay of a log out of which words were taken finds what can be found without them.
+
+#[cfg(feature = "runtime")]
+mod audit;
+#[cfg(feature = "runtime")]
+mod data;
+#[cfg(feature = "runtime")]
+mod keys;
+#[cfg(feature = "runtime")]
+mod scrub;
 
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "runtime")]
+pub use audit::{AuditEntry, AuditNote, audit, audit_verify};
+#[cfg(feature = "runtime")]
+pub use data::{DataFolder, Erased, Holding};
+#[cfg(feature = "runtime")]
+pub use keys::{KeyRing, Rotation};
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::Consent;
 use crate::event::{AnyEvent, ChatDelete, ChatMessage, Event, Stamped};
 use crate::ids::hex;
+use crate::{Consent, StreamId, WallTime};
 
 /// Turns a platform's user into a pseudonym: equal for the same person, and not to be traced back without the key.
 ///
@@ -17,6 +44,8 @@ use crate::ids::hex;
 #[derive(Clone)]
 pub struct Pseudonymizer {
     key: [u8; 32],
+    #[cfg(feature = "runtime")]
+    ring: Option<Arc<KeyRing>>,
 }
 
 impl fmt::Debug for Pseudonymizer {
@@ -28,10 +57,31 @@ impl fmt::Debug for Pseudonymizer {
 impl Pseudonymizer {
     /// Uses a key that is kept elsewhere.
     pub fn from_key(key: [u8; 32]) -> Self {
-        Self { key }
+        Self {
+            key,
+            #[cfg(feature = "runtime")]
+            ring: None,
+        }
     }
 
-    /// The pseudonym of `user` on `platform`.
+    /// Uses the keys of `ring`, each for its stream and day: [`redact`] picks the one of an event.
+    #[cfg(feature = "runtime")]
+    pub fn rotating(ring: Arc<KeyRing>) -> Self {
+        Self { key: [0; 32], ring: Some(ring) }
+    }
+
+    /// The one that an event of `stream` at `time` gets: itself, unless keys rotate. `None` where its key was destroyed
+    /// or cannot be had.
+    pub fn of(&self, stream: &StreamId, time: Option<WallTime>) -> Option<Self> {
+        #[cfg(feature = "runtime")]
+        if let Some(ring) = &self.ring {
+            return ring.key(stream, time);
+        }
+        let _ = (stream, time);
+        Some(self.clone())
+    }
+
+    /// The pseudonym of `user` on `platform`; where keys rotate, of what [`of`](Self::of) gives.
     pub fn pseudonym(&self, platform: &str, user: &str) -> String {
         // HMAC takes keys of any length, so this cannot fail.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
@@ -56,6 +106,7 @@ impl Pseudonymizer {
 pub fn redact(event: &AnyEvent, consent: Consent, pseudonyms: Option<&Pseudonymizer>) -> Option<AnyEvent> {
     let event = consent.redact(event.clone())?;
     let Some(pseudonyms) = pseudonyms else { return Some(event) };
+    let pseudonyms = pseudonyms.of(event.stream(), event.header().time)?;
     let source = &event.header().source;
     let platform = source.split_once(':').map_or(&**source, |(platform, _)| platform);
     let pseudonym = |user: &Arc<str>| Arc::from(pseudonyms.pseudonym(platform, user));
@@ -73,85 +124,6 @@ pub fn redact(event: &AnyEvent, consent: Consent, pseudonyms: Option<&Pseudonymi
             Some(AnyEvent::wire(Stamped { header, data }))
         }
         _ => Some(event),
-    }
-}
-
-#[cfg(feature = "runtime")]
-mod key_file {
-    use std::fs::{File, OpenOptions};
-    use std::io::{ErrorKind as Io, Write};
-    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-    use std::path::{Path, PathBuf};
-
-    use super::Pseudonymizer;
-    use crate::durable::{create_dir, sync_dir, write_error};
-    use crate::ids::hex;
-    use crate::{Error, ErrorKind, Result};
-
-    impl Pseudonymizer {
-        /// Loads the key from the file `path`, or makes a new one there: 32 random bytes as 64 hex digits, readable
-        /// by its owner only.
-        ///
-        /// Processes that start at once agree on one key, and a crash leaves a whole key or none. Keep the file
-        /// apart from the log: whoever has both can check guesses at who is who.
-        ///
-        /// # Errors
-        /// `Corrupt` where the file holds no key; `Io` or `DiskFull`.
-        pub fn load_or_create(path: impl AsRef<Path>) -> Result<Self> {
-            let path = path.as_ref();
-            match load(path) {
-                Err(e) if e.kind() == ErrorKind::NotFound => create(path),
-                loaded => loaded,
-            }
-            .map_err(|e| e.with_operation("privacy::load_or_create"))
-        }
-    }
-
-    fn load(path: &Path) -> Result<Pseudonymizer> {
-        let io = |e| Error::io(e, path);
-        let file = File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.mode() & 0o077 != 0 {
-            tracing::warn!(path = %path.display(), "other users can read the pseudonym key; chmod 600 it");
-        }
-        let text = std::io::read_to_string(file).map_err(io)?;
-        let digits = text.trim_ascii();
-        if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(Error::new(ErrorKind::Corrupt, "this file holds no pseudonym key")
-                .with_context("path", path.display())
-                .with_hint("restore it (64 hex digits); with a new key everybody gets a new pseudonym"));
-        }
-        let mut key = [0; 32];
-        for (byte, at) in key.iter_mut().zip((0..).step_by(2)) {
-            *byte = u8::from_str_radix(&digits[at..at + 2], 16).unwrap_or_default();
-        }
-        Ok(Pseudonymizer { key })
-    }
-
-    fn create(path: &Path) -> Result<Pseudonymizer> {
-        let dir = path.parent().unwrap_or(Path::new(""));
-        create_dir(dir)?;
-        let mut random = [0; 40];
-        getrandom::fill(&mut random).map_err(|e| {
-            Error::new(ErrorKind::Io, "the operating system gave no random bytes").with_source(e.to_string())
-        })?;
-        let (key, nonce) = random.split_at(32);
-        let mut temp = path.as_os_str().to_owned();
-        temp.push(format!(".{}.tmp", hex(nonce)));
-        let temp = PathBuf::from(temp);
-        let write = || {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp)?;
-            writeln!(file, "{}", hex(key))?;
-            file.sync_all()?;
-            // A link, unlike a rename, does not replace the key of a process that was faster.
-            std::fs::hard_link(&temp, path)
-        };
-        let written = write();
-        let _ = std::fs::remove_file(&temp);
-        match written {
-            Err(e) if e.kind() != Io::AlreadyExists => return Err(write_error(e, path)),
-            _ => sync_dir(dir)?,
-        }
-        load(path)
     }
 }
 
@@ -213,29 +185,5 @@ mod tests {
         let other = parse(&Kinds::empty(), r#"{"type":"x.y","stream":"s","at":1,"data":{"text":"kept"}}"#);
         let kept = redact(&other, Consent::NONE, Some(&pseudonyms())).unwrap();
         assert!(kept.to_json().unwrap().contains("kept"));
-    }
-
-    #[cfg(feature = "runtime")]
-    #[test]
-    fn the_key_file_is_private_and_comes_back() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("deep/pseudonyms.key");
-        let names: std::collections::BTreeSet<_> = std::thread::scope(|scope| {
-            let load = || Pseudonymizer::load_or_create(&path).unwrap().pseudonym("t", "u");
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
-            threads.into_iter().map(|t| t.join().unwrap()).collect()
-        });
-        assert_eq!(names.len(), 1, "processes that start at once must agree");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "temporaries were left");
-
-        for broken in ["", "abc", &"g".repeat(64), &"a".repeat(63), &"a".repeat(65)] {
-            std::fs::write(&path, broken).unwrap();
-            let err = Pseudonymizer::load_or_create(&path).unwrap_err();
-            assert_eq!(err.kind(), crate::ErrorKind::Corrupt, "{broken:?}: {err}");
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), broken, "a broken key must not be replaced");
-        }
     }
 }

@@ -1,5 +1,21 @@
-//! Signed webhooks coming in, as Standard Webhooks 1.0 says:
+//! Signing and verifying webhooks, as Standard Webhooks 1.0 says:
 //! `webhook-signature` holds `v1,BASE64(HMAC-SHA256(secret, id.timestamp.body))`, several where secrets are being changed.
+//!
+//! The gateway verifies what comes in, [`WebhookSink`](crate::sink::WebhookSink) signs what goes out, and who receives
+//! that in Rust verifies it so:
+//!
+//! ```
+//! use clipcore::WallTime;
+//! use clipcore::webhook::{HookSecret, verify_hook};
+//!
+//! # fn main() -> clipcore::Result<()> {
+//! let secret = HookSecret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?;
+//! let (id, body) = ("5f3a09c2-3", br#"{"type":"clipcore.moment"}"#);
+//! let (now, timestamp) = (WallTime::from_unix_micros(1_764_000_000_000_000), "1764000000");
+//! let signature = secret.sign(id, timestamp, body);
+//! verify_hook(&[secret], id, timestamp, &signature, body, now)
+//! # }
+//! ```
 
 use std::time::Duration;
 

@@ -1,0 +1,239 @@
+//! What a run leaves on disk about people, and what is left once it is to be gone: every file is searched.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clipcore::conformance::sink as kit;
+use clipcore::cutter::ClipState;
+use clipcore::detector::{ChatBurst, ChatKeyword, ChatLexicon, MarkerDetector};
+use clipcore::event::Kinds;
+use clipcore::fusion::FusionConfig;
+use clipcore::log::{Arrival, EventLog, FileLog, FileLogConfig, Record};
+use clipcore::pipeline::{Pipeline, StreamSpec};
+use clipcore::privacy::{DataFolder, KeyRing, Pseudonymizer, Rotation, redact};
+use clipcore::sink::{ClipSink, Delivery, JsonlSink};
+use clipcore::source::{Item, Source, SourceOutput};
+use clipcore::{CameraId, Consent, ErrorKind, Result, StreamId, Timestamp, WallTime};
+
+const WORDS: [&str; 3] = ["zanzibar", "quixotic", "Xylophone"];
+const PEOPLE: [&str; 3] = ["ann_of_cleves", "bob_the_third", "cyd_unnamed"];
+
+/// Everybody says one thing each second for a minute; Cyd's messages are taken back.
+fn events(stream: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for second in 0..60 {
+        for (n, (who, word)) in PEOPLE.iter().zip(WORDS).enumerate() {
+            lines.push(format!(
+                r#"{{"type":"chat.message","stream":"{stream}","id":"{stream}-{second}-{n}","source":"twitch:irc","at":{second}.{n},
+                "time":"2026-11-23T10:00:{second:02}Z","data":{{"user":"{who}","text":"{word} pog","emotes":["{word}"]}}}}"#
+            ));
+        }
+    }
+    lines.push(format!(
+        r#"{{"type":"chat.delete","stream":"{stream}","source":"twitch:irc","at":59.5,"time":"2026-11-23T10:00:59Z",
+        "data":{{"user":"cyd_unnamed"}}}}"#
+    ));
+    lines.push(format!(
+        r#"{{"type":"marker","stream":"{stream}","source":"bot","at":59.6,"data":{{"label":"ace"}}}}"#
+    ));
+    lines
+}
+
+struct Chat(String);
+
+#[async_trait]
+impl Source for Chat {
+    fn name(&self) -> String {
+        "chat".to_owned()
+    }
+
+    fn has_clock(&self) -> bool {
+        true
+    }
+
+    async fn run(self: Box<Self>, out: SourceOutput) -> Result<()> {
+        let start = WallTime::parse("2026-11-23T10:00:00Z")?;
+        for line in events(&self.0) {
+            let event = Kinds::builtin().parse(line.as_bytes())?.resolve(&mut |_| None)?;
+            let at = Timestamp::from_secs(event.at().as_micros() / 1_000_000);
+            let wall = Some(start.offset_micros(at.as_micros()));
+            out.send(Item::Progress { camera: CameraId::main(), at, wall }).await?;
+            out.send(Item::Event(event)).await?;
+        }
+        out.send(Item::Progress { camera: CameraId::main(), at: Timestamp::from_secs(90), wall: None }).await
+    }
+}
+
+fn id(name: &str) -> StreamId {
+    StreamId::new(name).unwrap()
+}
+
+fn pseudonyms(dir: &Path) -> Pseudonymizer {
+    Pseudonymizer::rotating(KeyRing::new(DataFolder::keys_dir(dir), Rotation::Day))
+}
+
+/// A run of two streams into `dir`, as the program sets it up.
+async fn run(dir: &Path, consent: Consent) {
+    let log = FileLog::open(
+        dir.join("log"),
+        FileLogConfig { segment_bytes: 8192, ..FileLogConfig::default() },
+        Kinds::builtin(),
+    );
+    let fusion = FusionConfig::default().factory().unwrap();
+    let mut builder = Pipeline::builder()
+        .with_fusion(move |stream| fusion(stream))
+        .with_log(Arc::new(log.await.unwrap()))
+        .with_pseudonyms(pseudonyms(dir))
+        .with_sink(Arc::new(JsonlSink::open(dir).await.unwrap()))
+        .with_detector(|_| Ok(Box::new(MarkerDetector::default())))
+        .with_detector(|_| Ok(Box::new(ChatBurst::default())));
+    if consent.chat_text {
+        builder = builder
+            .with_detector(|_| Ok(Box::new(ChatKeyword::default())))
+            .with_detector(|_| Ok(Box::new(ChatLexicon::default())));
+    }
+    for name in ["show", "other"] {
+        builder = builder
+            .with_stream(StreamSpec::new(id(name)).with_consent(consent).with_source(Chat(name.to_owned())));
+    }
+    let summary = builder.build().unwrap().run().await.unwrap();
+    assert!(summary.stream_error().or(summary.sink_error()).is_none(), "{summary:?}");
+    assert!(
+        std::fs::read_to_string(dir.join("moments.jsonl")).unwrap().contains("show"),
+        "nothing was found"
+    );
+}
+
+/// How often a text is in any file under `dir`.
+fn count(dir: &Path, text: &str) -> usize {
+    let entries = std::fs::read_dir(dir).unwrap();
+    entries
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().matches(text).count();
+            name + match path.is_dir() {
+                true => count(&path, text),
+                false => String::from_utf8_lossy(&std::fs::read(&path).unwrap()).matches(text).count(),
+            }
+        })
+        .sum()
+}
+
+async fn records(dir: &Path) -> usize {
+    let log = FileLog::open(dir.join("log"), FileLogConfig::default(), Kinds::builtin()).await.unwrap();
+    let (mut from, mut all) = (0, 0);
+    loop {
+        let read = log.read(0, from, 1000).await.unwrap();
+        let Some((last, _)) = read.last() else { return all };
+        from = last + 1;
+        all += read.len();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_consent_no_file_holds_a_word_or_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    run(dir.path(), Consent::NONE).await;
+    for text in WORDS.iter().chain(&PEOPLE) {
+        assert_eq!(count(dir.path(), text), 0, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_go_when_they_are_taken_back_or_old_and_the_log_still_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    run(dir, Consent::ALL).await;
+    for name in PEOPLE {
+        assert_eq!(count(dir, name), 0, "{name}: there are pseudonyms");
+    }
+    assert!(WORDS.iter().all(|word| count(dir, word) >= 240), "consent lets words in");
+    let before = records(dir).await;
+
+    let now = WallTime::parse("2026-11-23T11:00:00Z").unwrap();
+    let (hour, never) = (Duration::from_secs(3600), Duration::ZERO);
+    let erased = DataFolder::open(dir).unwrap().expire(2 * hour, never, now).unwrap();
+    assert_eq!(erased.records, 120, "{erased:?}");
+    assert_eq!(count(dir, WORDS[2]), 0, "it was taken back");
+    assert!(count(dir, WORDS[0]) >= 240);
+
+    let later = now.offset_micros(3_600_000_000);
+    let folder = DataFolder::open(dir).unwrap();
+    folder.expire(hour, never, later).unwrap();
+    assert!(WORDS.iter().all(|word| count(dir, word) == 0), "it is old");
+    assert_eq!(folder.expire(hour, never, later).unwrap(), Default::default(), "there is nothing left to do");
+    let held = folder.holdings().unwrap();
+    assert_eq!((held["show"].messages, held["show"].with_text, held["show"].keys), (180, 0, 2));
+    drop(folder);
+    assert_eq!(records(dir).await, before, "offsets stay");
+
+    // Keys that are gone make everything under them anonymous.
+    let who = pseudonyms(dir).of(&id("show"), Some(now)).unwrap().pseudonym("twitch", PEOPLE[0]);
+    assert!(count(dir, &who) >= 60);
+    let erased =
+        DataFolder::open(dir).unwrap().expire(hour, hour, now.offset_micros(2 * 86_400_000_000)).unwrap();
+    assert!(erased.keys >= 2, "{erased:?}");
+    let again = pseudonyms(dir).of(&id("show"), Some(now)).unwrap().pseudonym("twitch", PEOPLE[0]);
+    assert_ne!(who, again);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_is_taken_out_of_log_inbox_and_checkpoints() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    run(dir, Consent::ALL).await;
+    // What waits in an inbox, and in an engine when its process dies.
+    let line = events("show")[0].clone();
+    let event = Kinds::builtin().parse(line.as_bytes()).unwrap().resolve(&mut |_| None).unwrap();
+    let event = redact(&event, Consent::ALL, Some(&pseudonyms(dir))).unwrap();
+    let incoming = Kinds::builtin().parse(event.to_json().unwrap().as_bytes()).unwrap();
+    let inbox = FileLog::open(dir.join("inbox"), FileLogConfig::default(), Kinds::builtin()).await.unwrap();
+    let received = WallTime::parse("2026-11-23T10:00:00Z").unwrap();
+    inbox.append(0, &[Record::Arrival(Arrival::event(&id("show"), received, incoming))]).await.unwrap();
+    let lease = inbox.acquire(0, "test").await.unwrap();
+    let state = serde_json::json!({"engine": {"events": [event.to_json().unwrap()]}});
+    inbox.checkpoint(&lease, "reader", &clipcore::log::Checkpoint { next: 0, state }).await.unwrap();
+    let busy = DataFolder::open(dir).unwrap_err();
+    assert_eq!(busy.kind(), ErrorKind::Conflict, "{busy}");
+    assert!(busy.hint().unwrap().contains("stop clipcore first"), "{busy}");
+    drop(inbox);
+
+    let others = count(dir, WORDS[1]);
+    let who = pseudonyms(dir).of(&id("show"), Some(received)).unwrap().pseudonym("twitch", PEOPLE[0]);
+    assert!(count(dir, &who) >= 62);
+    let erased = DataFolder::open(dir).unwrap().erase_user(PEOPLE[0]).unwrap();
+    assert_eq!((erased.records, erased.checkpoints), (121, 1), "{erased:?}");
+    for gone in [&who, WORDS[0], "show-0-0", "show-59-0"] {
+        assert_eq!(count(dir, gone), 0, "{gone}");
+    }
+    assert_eq!(count(dir, WORDS[1]), others, "nobody else is concerned");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_taken_out_of_everything_and_the_other_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    run(dir, Consent::ALL).await;
+    std::fs::create_dir_all(dir.join("clips")).unwrap();
+    std::fs::create_dir_all(dir.join("recordings/show/main")).unwrap();
+    std::fs::write(dir.join("recordings/show/main/0.mp4"), b"media").unwrap();
+    for name in ["show", "other"] {
+        let file = dir.join(format!("clips/{name}.mp4"));
+        std::fs::write(&file, b"media").unwrap();
+        let Delivery::Clip { mut clip, file } = kit::clip(name, "c", ClipState::Ready, Some(&file)) else {
+            unreachable!()
+        };
+        clip.id = format!("{name}-clip").into();
+        clip.path = Some(format!("clips/{name}.mp4").into());
+        JsonlSink::open(dir).await.unwrap().deliver(&Delivery::Clip { clip, file }).await.unwrap();
+    }
+    let (before, others) = (records(dir).await, count(dir, "other"));
+    let erased = DataFolder::open(dir).unwrap().erase_stream(&id("show")).unwrap();
+    assert!(erased.records > 180 && erased.keys == 2 && erased.files >= 2 && erased.lines >= 2, "{erased:?}");
+    assert_eq!(count(dir, "show"), 0, "{erased:?}");
+    assert_eq!(count(dir, "other"), others);
+    assert!(dir.join("clips/other.mp4").exists());
+    assert_eq!(records(dir).await, before, "offsets stay");
+}
