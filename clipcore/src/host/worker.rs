@@ -121,7 +121,8 @@ impl Worker {
         for (stream, known) in host.0.registry.all() {
             if known.state == StreamState::Live && self.partition(&stream) == partition {
                 // Before any of them runs: the logs are not to be trimmed past what the others need.
-                (host.log_of(&stream), host.inbox_of(&stream));
+                host.log_of(&stream);
+                host.inbox_of(&stream);
             }
         }
         self.owned.insert(partition, Owned { lease, held, next, read: HashMap::new() });
