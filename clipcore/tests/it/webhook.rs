@@ -89,7 +89,7 @@ async fn take(
     let now = SystemTimeSource::new().wall();
     let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
     let verified =
-        verify_hook(&[receiver.secret.clone()], &id, &at, &header("webhook-signature"), &body, now);
+        verify_hook(std::slice::from_ref(&receiver.secret), &id, &at, &header("webhook-signature"), &body, now);
     let mut book = receiver.book.lock().unwrap();
     book.at.push(now);
     book.bodies.push(serde_json::from_slice(&body).unwrap());

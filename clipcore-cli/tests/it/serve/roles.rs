@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -83,10 +83,12 @@ impl Deployment<'_> {
 }
 
 fn until(limit: Duration, what: impl Fn() -> String, reached: impl Fn() -> bool) {
-    let end = Instant::now() + limit;
+    let look = Duration::from_millis(100);
+    let mut waited = Duration::ZERO;
     while !reached() {
-        assert!(Instant::now() < end, "it takes too long: {}", what());
-        sleep(Duration::from_millis(100));
+        assert!(waited < limit, "it takes too long: {}", what());
+        sleep(look);
+        waited += look;
     }
 }
 
