@@ -4,8 +4,8 @@
 //!     TAGGER_MIXES=DIR TAGGER_FOLDS=CACHE cargo bench -p clipcore-benches --bench tagger
 //!
 //! Quality: streams of laughter, cheers, applause and screams over speech, music and noise, by loudness, by the embedded model
-//! and, where `../shared` has it, by YAMNet. Thresholds are those that give six false alarms an hour on the other fold, whose
-//! recordings are others. Cost: processor time a second of sound, on one thread; `benches/compare/tagger.py` measures librosa
+//! and, where `../shared` has it, by YAMNet. Thresholds, one a label, are those that give six false alarms an hour
+//! in all on the other fold, whose recordings are others. Cost: processor time a second of sound, on one thread; `benches/compare/tagger.py` measures librosa
 //! and onnxruntime beside it. Calibrations for fusion come last. `TAGGER_PART=quality` or `cost` runs one part.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
@@ -136,9 +136,9 @@ fn quality(dir: &std::path::Path) {
     );
     common::head(&["system", "SNR", "found", "right label", "false alarms/h"]);
     for (system, heard) in &heard {
-        let thresholds = [0, 1].map(|fold| mixes::threshold(&streams, heard, system, 1 - fold));
+        let thresholds = [0, 1].map(|fold| mixes::thresholds(&streams, heard, system, 1 - fold));
         for snr in SNRS.iter().copied().map(Some).chain([None]) {
-            let t = mixes::tally(&streams, heard, system, thresholds, snr);
+            let t = mixes::tally(&streams, heard, system, &thresholds, snr);
             common::row(&[
                 system.name.clone(),
                 snr.map_or("all".to_owned(), |snr| format!("{snr} dB")),
@@ -150,7 +150,7 @@ fn quality(dir: &std::path::Path) {
                 format!("{:.1}", t.false_alarms as f64 / t.hours),
             ]);
         }
-        println!("thresholds of {}: {:.2} and {:.2}", system.name, thresholds[0], thresholds[1]);
+        println!("thresholds of {}: {:?}", system.name, thresholds);
     }
     for (system, heard) in heard.iter().filter(|(s, _)| s.card.is_some()) {
         points::print(system, &streams, heard);

@@ -1,27 +1,35 @@
 """Streams of sound with known events, for `benches/tagger.rs` and for calibrations: laughter, cheers, applause and screams over
 speech, music and noise at five signal-to-noise ratios, with distractors of the same level.
 
-    TAGGER_SOUNDS=… TAGGER_CACHE=… python benches/compare/audio_mixes.py OUT
+    TAGGER_SOUNDS=… TAGGER_CACHE=… python benches/compare/audio_mixes.py OUT [FOLDER]
 
 It takes the recordings that `scripts/tagger/clips.py` lists, in its two folds: no recording is in both. OUT then holds
 `mix-F-SNR.f32` (16 kHz mono, little-endian floats), F the fold and SNR in decibels, and `truth.csv`.
+
+With FOLDER, events and distractors are the clips in it, labelled by the words in their names as `scripts/tagger/outside.py` does:
+sounds that nothing was trained on, over the same backgrounds.
 """
 
 import csv
+import subprocess
 import sys
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts/tagger"))
-from clips import all_clips  # noqa: E402
+from clips import Clip, all_clips  # noqa: E402
+from features import decode  # noqa: E402
+from outside import kind as kind_of  # noqa: E402
 
 RATE, SEED = 16_000, 2026
 SNRS = [-5, 0, 5, 10, 20]
 EVENTS = ["laughter", "cheer", "applause", "scream"]
 #: Sounds that are loud or human and are none of the events.
 DISTRACTORS = ["esc:dog bark", "esc:baby cry", "esc:rooster", "esc:chainsaw", "esc:person sneeze", "game", "effect"]
-STREAM_S, SPACING_S, EVENT_S = 600, 15, (2.5, 5.0)
+STREAM_S, SPACING_S, EVENT_S = 1800, 15, (2.5, 5.0)
 
 
 def excerpt(rng, samples, n):
@@ -62,9 +70,10 @@ def stream(rng, clips, snr):
     out = background(rng, pool, STREAM_S * RATE)
     truth = []
     order = list(rng.permutation((EVENTS + ["distractor"] * 4) * (STREAM_S // SPACING_S // 8 + 1)))
+    distractors = [kind for kind in DISTRACTORS if by(kind)]
     for k in range(1, STREAM_S // SPACING_S - 1):
         kind = order.pop()
-        choice = by(kind) if kind != "distractor" else by(DISTRACTORS[int(rng.integers(len(DISTRACTORS)))])
+        choice = by(kind) if kind != "distractor" else by(distractors[int(rng.integers(len(distractors)))])
         if not choice:
             continue
         clip = choice[int(rng.integers(len(choice)))]
@@ -79,14 +88,37 @@ def stream(rng, clips, snr):
     return np.clip(out, -1, 1).astype("<f4"), truth
 
 
+def backgrounds_with(clips, folder):
+    """The backgrounds of `clips`, with events and distractors from a folder of other people's clips."""
+    yield from (c for c in clips if c.kind not in EVENTS and c.kind not in DISTRACTORS)
+    for path in sorted(folder.rglob("*")):
+        kind = kind_of(path.name)
+        if path.suffix.lower() not in (".mp3", ".wav", ".ogg", ".m4a", ".flac") or kind == "unclear":
+            continue
+        try:
+            samples = decode(path)
+        except subprocess.CalledProcessError:
+            continue
+        # What is quiet at the end of a clip is no event.
+        loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max()) if len(samples) else []
+        if len(loud) < RATE // 4:
+            continue
+        name = f"{path.relative_to(folder).parts[0]}/{path.stem}"
+        blank = Clip(name, samples[loud[0] : loud[-1] + 1], name, "", "", "effect" if kind == "other" else kind, "test", 0)
+        yield replace(blank, fold=zlib.crc32(name.encode()) & 1)
+
+
 def main():
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
+    everything = list(all_clips())
+    if len(sys.argv) > 2:
+        everything = list(backgrounds_with(everything, Path(sys.argv[2])))
     with open(out / "truth.csv", "w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["stream", "start", "end", "kind", "clip"])
         for fold in (0, 1):
-            clips = [c for c in all_clips() if c.fold == fold and not c.name.startswith("soundfx/laugh1")]
+            clips = [c for c in everything if c.fold == fold and not c.name.startswith("soundfx/laugh1")]
             for snr in SNRS:
                 rng = np.random.default_rng([SEED, fold, snr + 100])
                 samples, truth = stream(rng, clips, snr)

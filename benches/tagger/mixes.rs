@@ -21,6 +21,9 @@ const MERGE: f64 = 5.0;
 const CLIP: f64 = 5.0;
 const FALSE_ALARMS_PER_HOUR: f64 = 6.0;
 
+/// A threshold for each label.
+pub type Thresholds = BTreeMap<&'static str, f64>;
+
 pub struct Event {
     pub start: f64,
     pub end: f64,
@@ -91,6 +94,11 @@ pub fn listen(system: &System, stream: &Stream) -> Heard {
         heard.entry(signal.label.to_string()).or_default().push((signal.at.as_secs_f64(), signal.score));
     }
     heard
+}
+
+/// What a system can say; loudness has one word for everything.
+pub fn labels(system: &System) -> &'static [&'static str] {
+    if system.card.is_some() { &KINDS } else { &["loud"] }
 }
 
 fn label<'a>(system: &System, kind: &'a str) -> &'a str {
@@ -180,18 +188,17 @@ pub fn tally(
     streams: &[Stream],
     heard: &[Heard],
     system: &System,
-    thresholds: [f64; 2],
+    thresholds: &[Thresholds; 2],
     snr: Option<i32>,
 ) -> Tally {
     let mut tally = Tally::default();
     for (stream, heard) in streams.iter().zip(heard).filter(|(s, _)| snr.is_none_or(|snr| s.snr == snr)) {
         let events: Vec<&Event> = stream.events.iter().filter(|e| KINDS.contains(&e.kind.as_str())).collect();
-        let labels: Vec<&str> = if system.card.is_some() { KINDS.to_vec() } else { vec!["loud"] };
-        let alarms: Vec<(&str, f64, f64)> = labels
+        let alarms: Vec<(&str, f64, f64)> = thresholds[stream.fold]
             .iter()
-            .flat_map(|label| {
+            .flat_map(|(label, threshold)| {
                 let scores = heard.get(*label).map_or(&[][..], Vec::as_slice);
-                let found = alarms(scores, thresholds[stream.fold], system.hold);
+                let found = alarms(scores, *threshold, system.hold);
                 found.into_iter().map(move |(from, to)| (*label, from, to))
             })
             .collect();
@@ -217,17 +224,20 @@ pub fn tally(
     tally
 }
 
-/// The lowest threshold that keeps to the false alarms allowed, on one fold.
-pub fn threshold(streams: &[Stream], heard: &[Heard], system: &System, fold: usize) -> f64 {
+/// The lowest threshold of each label that keeps to its share of the false alarms allowed, on one fold.
+pub fn thresholds(streams: &[Stream], heard: &[Heard], system: &System, fold: usize) -> Thresholds {
     let mine: Vec<usize> = (0..streams.len()).filter(|i| streams[*i].fold == fold).collect();
-    let rate = |threshold: f64| {
-        let mut total = Tally::default();
-        for i in &mine {
-            let t = tally(&streams[*i..=*i], &heard[*i..=*i], system, [threshold; 2], None);
-            total.false_alarms += t.false_alarms;
-            total.hours += t.hours;
-        }
-        total.false_alarms as f64 / total.hours
+    let labels = labels(system);
+    let share = FALSE_ALARMS_PER_HOUR / labels.len() as f64;
+    let rate = |label: &'static str, threshold: f64| {
+        let only = Thresholds::from([(label, threshold)]);
+        let both = [only.clone(), only];
+        let tallies = mine.iter().map(|i| tally(&streams[*i..=*i], &heard[*i..=*i], system, &both, None));
+        let (alarms, hours) =
+            tallies.fold((0, 0.0), |(alarms, hours), t| (alarms + t.false_alarms, hours + t.hours));
+        alarms as f64 / hours
     };
-    (-40..240).map(|i| f64::from(i) / 20.0).find(|t| rate(*t) <= FALSE_ALARMS_PER_HOUR).unwrap_or(12.0)
+    let descending = || (-40..240).rev().map(|i| f64::from(i) / 20.0);
+    let lowest = |label| descending().take_while(|t| rate(label, *t) <= share).last();
+    labels.iter().map(|label| (*label, lowest(label).unwrap_or(12.0))).collect()
 }

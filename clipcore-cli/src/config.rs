@@ -11,6 +11,8 @@ use clipcore::detector::{
 };
 use clipcore::engine::EngineConfig;
 use clipcore::fusion::FusionConfig;
+use clipcore::gateway::GatewayConfig;
+use clipcore::host::HostConfig;
 use clipcore::pipeline::PipelineConfig;
 use clipcore::recorder::RecorderConfig;
 use clipcore::source::media::MediaConfig;
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assembly;
 use crate::models::ModelsConfig;
+use crate::sinks::SinksConfig;
 use crate::spelling::nearest;
 
 const ENV_PREFIX: &str = "CLIPCORE__";
@@ -53,6 +56,12 @@ pub struct Config {
     pub clips: CutterConfig,
     /// Sizes and spans of the machinery.
     pub pipeline: PipelineConfig,
+    /// Where moments and clips go beside the output folder.
+    pub sinks: SinksConfig,
+    /// How many streams `serve` runs, and how long.
+    pub host: HostConfig,
+    /// Limits and secrets of `serve`.
+    pub gateway: GatewayConfig,
 }
 
 impl Default for Config {
@@ -69,6 +78,9 @@ impl Default for Config {
             fusion: FusionConfig::default(),
             clips: CutterConfig::default(),
             pipeline: PipelineConfig::default(),
+            sinks: SinksConfig::default(),
+            host: HostConfig::default(),
+            gateway: GatewayConfig::default(),
         }
     }
 }
@@ -185,6 +197,7 @@ impl Config {
         self.detectors.face.validate()?;
         self.recorder.validate()?;
         self.pipeline.validate()?;
+        self.gateway.validate()?;
         self.fusion.setup().map_err(|e| match &self.fusion.weights {
             Some(path) => Error::config("the weights file cannot be used")
                 .with_context("key", "fusion.weights")

@@ -15,7 +15,9 @@ pub mod models;
 pub mod output;
 mod recorded;
 pub mod replay_files;
+pub mod sinks;
 mod spelling;
+mod streams;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -120,12 +120,19 @@ pub(crate) fn shorten_to(text: &str, max: usize) -> String {
 /// The first 64 bits of SHA-256 over the parts, as 16 hex digits; parts are length-prefixed, so
 /// ("ab", "c") and ("a", "bc") differ.
 pub fn stable_id(parts: &[&[u8]]) -> String {
+    hex(&stable_hash(parts).to_be_bytes())
+}
+
+/// The number that [`stable_id`] writes in hex.
+pub(crate) fn stable_hash(parts: &[&[u8]]) -> u64 {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hex(&hash.finalize()[..8])
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.finalize()[..8]);
+    u64::from_be_bytes(first)
 }
 
 /// Lower-case hex digits of `bytes`.

@@ -9,12 +9,16 @@
 //! One folder a role: [`event`], [`source`], [`log`], [`recorder`], [`detector`], [`fusion`], [`cutter`], [`sink`];
 //! [`engine`] is the synchronous heart, [`pipeline`] wires everything.
 
+#[cfg(feature = "catalog")]
+pub mod catalog;
 #[cfg(feature = "runtime")]
 pub mod clock;
 pub mod config;
 pub mod conformance;
 mod consent;
 pub mod cutter;
+#[cfg(feature = "runtime")]
+pub mod deliver;
 pub mod detector;
 #[cfg(feature = "runtime")]
 mod durable;
@@ -23,6 +27,10 @@ mod error;
 pub mod eval;
 pub mod event;
 pub mod fusion;
+#[cfg(feature = "http")]
+pub mod gateway;
+#[cfg(feature = "runtime")]
+pub mod host;
 mod ids;
 pub mod log;
 #[cfg(feature = "media")]
@@ -33,6 +41,8 @@ pub mod pipeline;
 pub mod privacy;
 #[cfg(feature = "media")]
 pub mod recorder;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod replay;
 mod rng;
 pub mod simulate;

@@ -2,6 +2,7 @@
 
 mod checks;
 mod inference;
+mod servers;
 
 use std::path::PathBuf;
 
@@ -67,6 +68,7 @@ pub fn run(args: &DoctorArgs, global: &Global) -> Result<Exit> {
     let config = global.config(&flags)?;
     let mut checks = checks::all(&config.out);
     checks.extend(inference::checks(&config.models));
+    checks.extend(servers::checks(&config.sinks)?);
     if args.json {
         for check in &checks {
             output::json_line(check)?;

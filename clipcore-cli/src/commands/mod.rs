@@ -8,5 +8,7 @@ pub mod eval;
 pub mod models;
 pub mod replay;
 pub mod run;
+pub mod serve;
 pub mod simulate;
+pub mod snapshots;
 pub mod tune;

@@ -15,5 +15,7 @@ mod disk;
 mod faces;
 mod live;
 mod models;
+mod serve;
 mod simulate;
+mod sinks;
 mod tune;

@@ -50,7 +50,7 @@ impl Windows {
                 return None;
             }
             self.state.next = Some(end + self.hop);
-            if let Some(samples) = self.state.tape.before(end, self.samples) {
+            if let Some((_, samples)) = self.state.tape.before(end, self.samples) {
                 let length = samples.len() as u64 * 1_000_000 / u64::from(Audio16k::RATE);
                 return Some((end.offset_micros(-(length as i64)), samples.into(), end));
             }

@@ -110,6 +110,9 @@ pub struct Clip {
     /// SHA-256 of the file in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// W3C `traceparent` of its moment, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Arc<str>>,
 }
 
 impl Clip {

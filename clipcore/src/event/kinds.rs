@@ -125,13 +125,13 @@ pub(super) fn parts(json: &[u8]) -> Result<Parts<'_>> {
 #[derive(Debug, Clone)]
 pub struct Incoming {
     kinds: Kinds,
-    parts: Parts<'static>,
+    pub(super) parts: Parts<'static>,
     /// JSON text.
-    data: Box<str>,
+    pub(super) data: Box<str>,
 }
 
 impl Incoming {
-    fn new(parts: Parts<'_>, kinds: &Kinds) -> Self {
+    pub(super) fn new(parts: Parts<'_>, kinds: &Kinds) -> Self {
         let own = |text: Option<Cow<'_, str>>| text.map(|t| Cow::Owned(t.into_owned()));
         Self {
             kinds: kinds.clone(),

@@ -23,6 +23,7 @@
 pub mod builtin;
 mod chat_line;
 mod erased;
+mod incoming;
 mod kinds;
 pub mod media;
 mod parts;

@@ -6,21 +6,37 @@
 //! Implement [`EventLog`], then run [`conformance::log`](mod@crate::conformance::log) on it. Refuse records that
 //! [`Record::from_json`] could not read back: in the log they would stop every reader.
 
+#[cfg(any(feature = "redis", feature = "kafka"))]
+mod appends;
+mod arrival;
 #[cfg(feature = "runtime")]
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod memory;
 mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
+
+pub use arrival::{Arrival, Arrived};
+use std::time::Duration;
 
 use async_trait::async_trait;
 #[cfg(feature = "runtime")]
 pub use file::{FileLog, FileLogConfig, FileLogReader, segment_records};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaLog, KafkaLogConfig};
 pub use memory::MemoryLog;
 pub use record::{Late, Receipt, Record};
+#[cfg(feature = "redis")]
+pub use redis::{RedisDurability, RedisLog, RedisLogConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 #[cfg(feature = "runtime")]
 pub use crate::durable::Durability;
+#[cfg(feature = "runtime")]
+use crate::event::Kinds;
 use crate::{Error, ErrorKind, Result, StreamId};
 
 /// Where a record stands in its partition. Offsets rise by at least one from record to record.
@@ -77,11 +93,41 @@ pub trait EventLog: Send + Sync {
     /// `Corrupt`, `Io` or `Unavailable`.
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>>;
 
-    /// Takes over a partition.
+    /// As [`append`](Self::append), by a partition's owner. A log that several processes share refuses it, in the same step,
+    /// once another has taken the partition over: so two owners never both write. One that belongs to a single process
+    /// need not look.
+    ///
+    /// # Errors
+    /// `Conflict` where the lease is stale; else as there.
+    async fn append_as(&self, lease: &Lease, records: &[Record]) -> Result<Offset> {
+        self.append(lease.partition, records).await
+    }
+
+    /// Takes over a partition, whoever holds it.
     ///
     /// # Errors
     /// `Io` or `Unavailable`.
     async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease>;
+
+    /// Takes over a partition for so long, unless somebody has [claimed](Self::claim) it for a time that is not over:
+    /// then `None`. The log's own clock counts.
+    ///
+    /// # Errors
+    /// `Unsupported` where the log cannot tell, `Io` or `Unavailable`.
+    async fn claim(&self, partition: u32, owner: &str, span: Duration) -> Result<Option<Lease>> {
+        let _ = (partition, owner, span);
+        Err(Error::new(ErrorKind::Unsupported, "this log cannot be shared by several workers")
+            .with_hint("let one process do it all, or keep the log in Redis"))
+    }
+
+    /// Holds a claimed partition for so long from now on; zero gives it back.
+    ///
+    /// # Errors
+    /// `Conflict` where the lease is stale; else as [`claim`](Self::claim).
+    async fn renew(&self, lease: &Lease, span: Duration) -> Result<()> {
+        let _ = (lease, span);
+        Err(Error::new(ErrorKind::Unsupported, "this log cannot be shared by several workers"))
+    }
 
     /// Stores `(state, offset)` of a consumer in one step.
     ///
@@ -136,4 +182,32 @@ fn stale(lease: &Lease, current: u64) -> Error {
     .with_context("token", lease.token)
     .with_context("current", current)
     .with_hint("another owner has taken the partition over: stop consuming it")
+}
+
+/// The JSON of a record. What could not be read back is refused here: in the log it would stop every reader.
+#[cfg(feature = "runtime")]
+fn readable(record: &Record, kinds: &Kinds) -> Result<String> {
+    let json = record.to_json()?;
+    Record::from_json(json.as_bytes(), kinds).map_err(|e| {
+        Error::invalid("this record could not be read back from the log")
+            .with_source(e)
+            .with_operation("log::append")
+    })?;
+    Ok(json)
+}
+
+/// The same error for each call of a group.
+#[cfg(feature = "runtime")]
+fn copy(e: &Error) -> Error {
+    let mut copy = Error::new(e.kind(), e.message().to_owned()).with_retryable(e.is_retryable());
+    for (key, value) in e.context() {
+        copy = copy.with_context(key, value);
+    }
+    if let Some(hint) = e.hint() {
+        copy = copy.with_hint(hint.to_owned());
+    }
+    match std::error::Error::source(e) {
+        Some(source) => copy.with_source(source.to_string()),
+        None => copy,
+    }
 }

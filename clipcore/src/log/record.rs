@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
 
+use super::arrival::Arrival;
 use crate::cutter::Clip;
 use crate::detector::Signal;
 use crate::event::{AnyEvent, Kinds, OWN};
@@ -59,6 +60,8 @@ pub enum Record {
     Clip(Clip),
     /// A delivery.
     Receipt(Receipt),
+    /// Something taken in that is not on the timeline yet; only in an inbox.
+    Arrival(Arrival),
 }
 
 impl Record {
@@ -71,6 +74,7 @@ impl Record {
             Self::Moment(m) => &m.stream,
             Self::Clip(c) => &c.stream,
             Self::Receipt(r) => &r.stream,
+            Self::Arrival(a) => &a.stream,
         }
     }
 
@@ -81,23 +85,21 @@ impl Record {
     pub fn to_json(&self) -> Result<String> {
         let (kind, id, data) = match self {
             Self::Event(event) => return event.to_json(),
-            Self::Signal(s) => ("clipcore.signal", s.id.to_string(), serde_json::to_value(s)?),
-            Self::Late(l) => ("clipcore.late", l.id.to_string(), serde_json::to_value(l)?),
-            Self::Moment(m) => ("clipcore.moment", format!("{}-{}", m.id, m.rev), serde_json::to_value(m)?),
-            Self::Clip(c) => ("clipcore.clip", c.id.to_string(), serde_json::to_value(c)?),
-            Self::Receipt(r) => {
-                ("clipcore.receipt", format!("{}-{}-{}", r.item, r.rev, r.sink), serde_json::to_value(r)?)
-            }
+            Self::Signal(s) => ("clipcore.signal", s.id.to_string(), raw(s)?),
+            Self::Late(l) => ("clipcore.late", l.id.to_string(), raw(l)?),
+            Self::Moment(m) => ("clipcore.moment", format!("{}-{}", m.id, m.rev), raw(m)?),
+            Self::Clip(c) => ("clipcore.clip", c.id.to_string(), raw(c)?),
+            Self::Receipt(r) => ("clipcore.receipt", format!("{}-{}-{}", r.item, r.rev, r.sink), raw(r)?),
+            Self::Arrival(a) => ("clipcore.arrival", a.id(), a.data()?),
         };
-        let line = json!({
-            "specversion": "1.0",
-            "id": id,
-            "source": "clipcore",
-            "type": kind,
-            "subject": self.stream(),
-            "data": data,
-        });
-        Ok(line.to_string())
+        Ok(serde_json::to_string(&Written {
+            specversion: "1.0",
+            id: &id,
+            source: "clipcore",
+            r#type: kind,
+            subject: self.stream(),
+            data: &data,
+        })?)
     }
 
     /// Reads a line that [`to_json`](Self::to_json) wrote, or any event line that carries `at`.
@@ -112,8 +114,11 @@ impl Record {
             r#type: std::borrow::Cow<'a, str>,
         }
         #[derive(Deserialize)]
-        struct Body {
-            data: Value,
+        struct Body<'a> {
+            #[serde(borrow)]
+            data: &'a RawValue,
+            #[serde(default)]
+            subject: Option<StreamId>,
         }
         let own = serde_json::from_slice::<Head<'_>>(line)
             .ok()
@@ -121,17 +126,64 @@ impl Record {
         let Some(own) = own else {
             return Ok(Self::Event(kinds.parse(line)?.resolve(&mut |_| None)?));
         };
-        let body: Body = serde_json::from_slice(line)?;
+        let Body { data, subject } = serde_json::from_slice(line)?;
         Ok(match own.as_str() {
-            "signal" => Self::Signal(Signal::deserialize(body.data)?),
-            "late" => Self::Late(Late::deserialize(body.data)?),
-            "moment" => Self::Moment(Moment::deserialize(body.data)?),
-            "clip" => Self::Clip(Clip::deserialize(body.data)?),
-            "receipt" => Self::Receipt(Receipt::deserialize(body.data)?),
+            "signal" => Self::Signal(serde_json::from_str(data.get())?),
+            "late" => Self::Late(serde_json::from_str(data.get())?),
+            "moment" => Self::Moment(serde_json::from_str(data.get())?),
+            "clip" => Self::Clip(serde_json::from_str(data.get())?),
+            "receipt" => Self::Receipt(serde_json::from_str(data.get())?),
+            "arrival" => {
+                let stream = subject.ok_or_else(|| Error::invalid("this arrival names no stream"))?;
+                Self::Arrival(Arrival::read(stream, data, kinds)?)
+            }
             other => {
                 return Err(Error::invalid(format!("unknown record type \"clipcore.{other}\""))
                     .with_hint("it may come from a newer clipcore"));
             }
         })
+    }
+}
+
+/// A record of clipcore's own as a CloudEvents line.
+#[derive(Serialize)]
+struct Written<'a> {
+    data: &'a RawValue,
+    id: &'a str,
+    source: &'static str,
+    specversion: &'static str,
+    subject: &'a StreamId,
+    r#type: &'static str,
+}
+
+fn raw(value: &impl Serialize) -> Result<Box<RawValue>> {
+    Ok(serde_json::value::to_raw_value(value)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::WallTime;
+
+    #[test]
+    fn an_arrival_keeps_what_came_and_when() {
+        let (kinds, stream) = (Kinds::builtin(), StreamId::new("s").unwrap());
+        let received = WallTime::parse("2026-11-23T01:02:03.456789Z").unwrap();
+        let event = kinds.parse(br#"{"type":"marker","id":"7","data":{"label":"a\u00e9 \"b\""}}"#).unwrap();
+        for arrival in [Arrival::event(&stream, received, event), Arrival::end(&stream, received)] {
+            let json = Record::Arrival(arrival).to_json().unwrap();
+            let back = Record::from_json(json.as_bytes(), &kinds).unwrap();
+            assert_eq!(back.to_json().unwrap(), json);
+            assert_eq!(back.stream(), &stream);
+            assert!(matches!(back, Record::Arrival(a) if a.received == received), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_arrival_of_two_streams_is_refused() {
+        let json = r#"{"specversion":"1.0","type":"clipcore.arrival","id":"","source":"clipcore","subject":"s",
+            "data":{"received":"2026-11-23T01:02:03Z","event":{"type":"marker","stream":"t","data":{}}}}"#;
+        let error = Record::from_json(json.as_bytes(), &Kinds::builtin()).unwrap_err();
+        assert!(error.to_string().contains("different streams"), "{error}");
     }
 }

@@ -28,7 +28,8 @@ use crate::engine::Engine;
 use crate::fusion::MomentState;
 use crate::log::Record;
 use crate::sink::Delivery;
-use crate::{Error, ErrorKind, Result, StreamId, Timestamp};
+use crate::source::Ack;
+use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
 /// One stream's state; see the module.
 pub(super) struct Driver {
@@ -55,6 +56,8 @@ pub(super) struct Driver {
 pub(super) struct Running {
     /// Records that are not yet appended.
     pub(super) batch: Vec<Record>,
+    /// What sources are to be told once the batch is appended.
+    pub(super) acks: Vec<Ack>,
     /// Civil time minus stream time in microseconds, from the source that drives the clock.
     pub(super) live_offset: Option<i64>,
     /// The clock at the last checkpoint.
@@ -157,11 +160,13 @@ impl Driver {
 
     /// Appends what was taken in, then acts on it.
     pub(super) async fn flush(&mut self) -> Result<()> {
-        if self.state.batch.is_empty() {
+        let records = std::mem::take(&mut self.state.batch);
+        let acks = std::mem::take(&mut self.state.acks);
+        let records = self.append(records).await?;
+        acks.iter().for_each(Ack::fire);
+        if records.is_empty() {
             return Ok(());
         }
-        let records = std::mem::take(&mut self.state.batch);
-        let records = self.append(records).await?;
         let outcome = self.feed(records).await?;
         self.count(&outcome);
         if let Some(observe) = &self.shared.observers.signal {
@@ -247,6 +252,10 @@ impl Driver {
             (s.late, s.full, s.duplicate) = (outcome.stats.late, outcome.stats.full, outcome.stats.duplicate);
             s.watermark = Some(outcome.watermark).filter(|w| *w > Timestamp::MIN);
             s.clock = self.gate.clock;
+            s.clock_wall =
+                self.gate.clock.zip(self.gate.wall_offset).map(|(clock, offset)| {
+                    WallTime::from_unix_micros(clock.as_micros().saturating_add(offset))
+                });
         });
     }
 

@@ -28,7 +28,11 @@ pub(super) fn feed(engine: &mut Engine, records: Vec<Record>) -> Outcome {
                 (header.id.clone(), header.at, engine.event(event))
             }
             Record::Signal(signal) => (signal.id.clone(), signal.at, engine.signal(signal)),
-            Record::Late(_) | Record::Moment(_) | Record::Clip(_) | Record::Receipt(_) => continue,
+            Record::Late(_)
+            | Record::Moment(_)
+            | Record::Clip(_)
+            | Record::Receipt(_)
+            | Record::Arrival(_) => continue,
         };
         if matches!(accepted, Accepted::Late | Accepted::Full) {
             let stream: StreamId = engine.stream().clone();

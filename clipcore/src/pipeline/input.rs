@@ -27,7 +27,7 @@ impl Driver {
             Item::Event(event) => Some(event.at()),
             Item::Signal(signal) => Some(signal.at),
             Item::Epoch { at, .. } => Some(*at),
-            Item::Progress { .. } | Item::Notice(_) | Item::Bad(_) => None,
+            Item::Progress { .. } | Item::Notice(_) | Item::Bad(_) | Item::Ack(_) => None,
         };
         // What lies before the watermark cannot count again; to log it as late would only be noise.
         if at < self.state.decided && at.is_some() && self.intake.is_repeating(source) {
@@ -62,6 +62,7 @@ impl Driver {
             }
             Item::Notice(text) => self.notice(format!("{}: {text}", self.intake.name(source)), None),
             Item::Bad(error) => self.bad(Some(source), &error),
+            Item::Ack(ack) => self.state.acks.push(ack),
         }
         Ok(())
     }

@@ -115,6 +115,8 @@ impl Driver {
                     }
                     Record::Clip(clip) => self.outgoing.replay_clip(clip),
                     Record::Receipt(r) => self.outgoing.ledger.settle(&r.item, r.rev, &r.sink),
+                    // It lives in an inbox; what came of it is here as an event.
+                    Record::Arrival(_) => {}
                 }
             }
             let outcome = self.feed(causes).await?;

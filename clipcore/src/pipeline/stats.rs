@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::{StreamId, Timestamp};
+use crate::{StreamId, Timestamp, WallTime};
 
 /// A snapshot of what every stream of a pipeline has counted.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -24,6 +24,8 @@ pub struct PipelineStats {
 pub struct StreamStats {
     /// The latest clock record.
     pub clock: Option<Timestamp>,
+    /// Civil time at `clock`, where it is known.
+    pub clock_wall: Option<WallTime>,
     /// Every input before this instant has been seen by the detectors.
     pub watermark: Option<Timestamp>,
     /// Events appended to the log, clock and epoch records left out.
@@ -72,6 +74,48 @@ pub struct StreamStats {
     pub backlog_pauses: u64,
     /// How often an append was tried again because the log was full or out of reach.
     pub log_retries: u64,
+}
+
+impl StreamStats {
+    /// Adds what another run has counted; `clock`, `watermark` and `pending` say how things stand, and are left alone.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.each(other, |a, b| *a += b);
+    }
+
+    /// What has been counted since `before`; `clock`, `watermark` and `pending` stay.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let mut since = self.clone();
+        since.each(before, |a, b| *a = a.saturating_sub(b));
+        since
+    }
+
+    fn each(&mut self, other: &Self, change: impl Fn(&mut u64, u64)) {
+        let pairs = [
+            (&mut self.events, other.events),
+            (&mut self.signals, other.signals),
+            (&mut self.late, other.late),
+            (&mut self.full, other.full),
+            (&mut self.duplicate, other.duplicate),
+            (&mut self.repeated, other.repeated),
+            (&mut self.bad, other.bad),
+            (&mut self.refused, other.refused),
+            (&mut self.moments, other.moments),
+            (&mut self.dropped, other.dropped),
+            (&mut self.clips, other.clips),
+            (&mut self.clips_failed, other.clips_failed),
+            (&mut self.delivered, other.delivered),
+            (&mut self.delivery_failures, other.delivery_failures),
+            (&mut self.forgotten, other.forgotten),
+            (&mut self.checkpoints, other.checkpoints),
+            (&mut self.source_waits, other.source_waits),
+            (&mut self.worker_waits, other.worker_waits),
+            (&mut self.sink_waits, other.sink_waits),
+            (&mut self.cutter_waits, other.cutter_waits),
+            (&mut self.backlog_pauses, other.backlog_pauses),
+            (&mut self.log_retries, other.log_retries),
+        ];
+        pairs.into_iter().for_each(|(a, b)| change(a, b));
+    }
 }
 
 /// The live counters behind a [`StreamStats`].

@@ -13,6 +13,10 @@ pub mod layer;
 #[cfg(feature = "runtime")]
 mod lines;
 mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "rq")]
+pub mod rq;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +29,10 @@ pub use jsonl::JsonlSink;
 #[cfg(feature = "runtime")]
 pub use layer::SinkExt;
 pub use memory::MemorySink;
+#[cfg(feature = "redis")]
+pub use redis::{RedisSink, RedisSinkConfig};
+#[cfg(feature = "rq")]
+pub use rq::{RqSink, RqSinkConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::cutter::Clip;

@@ -4,16 +4,26 @@
 //! Implement [`Source`] and hand it to the pipeline's builder. A source may do I/O and read clocks; it hands over
 //! [`Item`]s and lets the pipeline number, order, log and dispatch them.
 
+mod ack;
 mod jsonl;
+mod log;
 #[cfg(feature = "media")]
 pub mod media;
+mod pictures;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod schedule;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use ack::{Ack, Acks};
 use async_trait::async_trait;
 pub use jsonl::JsonlSource;
+pub use log::{LogSource, LogSourceClock, LogSourceConfig};
+pub use pictures::{PictureSource, Posted};
+#[cfg(feature = "redis")]
+pub use redis::RedisSource;
 pub use schedule::Schedule;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -56,6 +66,8 @@ pub enum Item {
     Notice(String),
     /// An input that could not be read (a bad line): reported and counted; the source goes on.
     Bad(Arc<Error>),
+    /// Asks to be told once everything that was handed over before is durably in the log, or was refused.
+    Ack(Ack),
 }
 
 /// The way from a source into the pipeline: a bounded queue and a stop signal.
@@ -129,6 +141,11 @@ impl SourceOutput {
 
     fn gone() -> Error {
         Error::new(ErrorKind::Cancelled, "the pipeline has stopped")
+    }
+
+    /// Ready once the pipeline takes nothing more.
+    pub(crate) async fn closed(&self) {
+        self.tx.closed().await;
     }
 
     /// Cancelled when the source should end.

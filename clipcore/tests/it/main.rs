@@ -11,7 +11,11 @@ mod cut;
 #[cfg(feature = "onnx")]
 mod faces;
 mod fusion;
+#[cfg(feature = "http")]
+mod gateway;
 mod instruments;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "media")]
 mod media_bytes;
 #[cfg(feature = "onnx")]
@@ -21,6 +25,8 @@ mod pipeline;
 mod properties;
 #[cfg(feature = "media")]
 mod recording;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "runtime")]
 mod store;
 #[cfg(feature = "media")]

@@ -8,10 +8,13 @@
 pub mod barcode;
 pub mod browser;
 pub mod face_models;
+pub mod kafka;
 pub mod melody;
 pub mod programs;
+pub mod proxy;
 pub mod publisher;
 pub mod reading;
+pub mod redis;
 pub mod relay;
 pub mod rtsp;
 pub mod server;

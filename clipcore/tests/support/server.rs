@@ -31,6 +31,11 @@ impl Server {
     pub fn start(&mut self, mut command: Command) -> bool {
         self.stop();
         self.process = Some(command.spawn().expect("the server starts"));
+        self.listens()
+    }
+
+    /// Whether somebody listens on the port within ten seconds.
+    pub fn listens(&self) -> bool {
         for _ in 0..100 {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return true;

@@ -4,26 +4,25 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clipcore::clock::SystemTimeSource;
-use clipcore::cutter::{Clip, MediaCutter};
+use clipcore::cutter::Clip;
 use clipcore::event::Kinds;
 use clipcore::fusion::Moment;
 use clipcore::log::FileLog;
 use clipcore::media::ffmpeg::Ffmpeg;
-use clipcore::pipeline::{Pipeline, StreamSpec, Summary};
+use clipcore::pipeline::Summary;
 use clipcore::privacy::Pseudonymizer;
-use clipcore::recorder::Recorder;
 use clipcore::sink::{JsonlSink, SinkExt};
 use clipcore::source::Schedule;
-use clipcore::source::media::{Input, MediaSource};
-use clipcore::{Error, Result, StreamId, Timestamp};
-use tokio::sync::Semaphore;
+use clipcore::source::media::Input;
+use clipcore::{Error, Result, Timestamp};
 
 use super::StreamPlan;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::models::Models;
 use crate::output::{self, Progress};
-use crate::{assembly, demo};
+use crate::streams::Streams;
+use crate::{assembly, demo, sinks};
 
 /// How a run went, and what it found.
 #[derive(Debug)]
@@ -123,6 +122,7 @@ async fn run_pipeline(
     std::fs::create_dir_all(out)
         .map_err(|e| Error::io(e, out).with_hint("--out names a folder that can be written"))?;
     let progress = Progress::start("starting", quiet);
+    let sinks = sinks::open(&config.sinks).await?;
     let models = Models::open(config)?;
     if !quiet {
         models.notes.iter().for_each(|note| progress.line(note));
@@ -133,21 +133,26 @@ async fn run_pipeline(
     let log =
         FileLog::open(out.join("log"), assembly::log_config(&config.pipeline), Kinds::builtin()).await?;
     let lines = JsonlSink::open(out).await?.with_retry(Default::default());
-    let mut builder = Pipeline::builder()
+    let streams = Streams::new(config)?;
+    let mut builder = streams
+        .pipeline()
         .with_log(Arc::new(log))
-        .with_fusion({
-            let factory = config.fusion.factory()?;
-            move |stream: &StreamId| factory(stream)
-        })
-        .with_consent(config.consent)
-        .with_engine(config.engine.clone())
-        .with_config(config.pipeline.clone())
         .with_pseudonyms(Pseudonymizer::load_or_create(out.join("pseudonyms.key"))?)
         .with_time_source(Arc::new(SystemTimeSource::new()))
         .with_sink(Arc::new(lines));
-    let slots = Arc::new(Semaphore::new(config.clips.parallel));
+    for sink in sinks {
+        builder = builder.with_sink(sink);
+    }
     for plan in plans {
-        builder = builder.with_stream(stream(config, &models, plan, chat, &slots, &progress)?);
+        let mut spec = streams.spec(&models, &plan.stream, &plan.cameras, config.consent)?;
+        if let Some(chat) = chat {
+            let schedule = Schedule::open(chat, &plan.stream, &Kinds::builtin())?;
+            for error in schedule.bad() {
+                progress.line(format!("{}: {error}", chat.display()));
+            }
+            spec = spec.with_schedule(schedule);
+        }
+        builder = builder.with_stream(spec);
     }
     let (told, shown) = (progress.clone(), progress.clone());
     let pipeline = builder
@@ -177,52 +182,6 @@ async fn run_pipeline(
     progress.finish();
     let (moments, clips) = (lines_of(&out.join("moments.jsonl"))?, lines_of(&out.join("clips.jsonl"))?);
     Ok(Outcome { summary, moments, clips, interrupted: stopping.is_stopping(), out: out.clone() })
-}
-
-fn stream(
-    config: &Config,
-    models: &Models,
-    plan: &StreamPlan,
-    chat: Option<&Path>,
-    slots: &Arc<Semaphore>,
-    progress: &Progress,
-) -> Result<StreamSpec> {
-    let id = &plan.stream;
-    let mut spec = StreamSpec::new(id.clone()).with_consent(config.consent);
-    for (camera, input) in &plan.cameras {
-        let input = Input::parse(input)?;
-        let dir = assembly::recording_dir(&config.out, id, camera);
-        let recorder = Recorder::open(dir, id.clone(), camera.clone(), config.recorder.clone())
-            .map_err(|e| e.with_hint("recordings lie under --out, in folders that can be written"))?;
-        let recording = recorder.recording().clone();
-        let mut source = MediaSource::new(input, camera.clone(), recorder)
-            .with_config(config.media.clone())?
-            .with_consent(config.consent)
-            .with_models(models.registry.clone());
-        for detector in assembly::media_detectors(config, models)? {
-            source = source.with_detector(detector)?;
-        }
-        let cutter =
-            MediaCutter::new(id.clone(), camera.clone(), recording, &config.out, config.clips.clone())?
-                .with_slots(slots.clone());
-        spec = spec.with_source(source).with_cutter(Arc::new(cutter));
-    }
-    let detectors = assembly::event_detectors(config)?.len();
-    for index in 0..detectors {
-        let config = config.clone();
-        spec = spec.with_detector(move |_: &StreamId| {
-            let mut all = assembly::event_detectors(&config)?;
-            Ok(all.swap_remove(index))
-        });
-    }
-    if let Some(chat) = chat {
-        let schedule = Schedule::open(chat, id, &Kinds::builtin())?;
-        for error in schedule.bad() {
-            progress.line(format!("{}: {error}", chat.display()));
-        }
-        spec = spec.with_schedule(schedule);
-    }
-    Ok(spec)
 }
 
 /// What a sink wrote; a file that is not there holds nothing.

@@ -21,7 +21,7 @@ mod tests;
 mod track;
 
 pub use tagger::Tagger;
-pub use tape::Tape;
+pub use tape::{Place, Tape};
 use track::Track;
 
 /// Steps that may wait for an answer or for their time.
@@ -150,11 +150,11 @@ impl AudioTagger {
     fn ask(&mut self, out: &mut Output) {
         let (Some(now), Some(mut at)) = (self.state.tape.now(), self.state.next) else { return };
         while at <= now && self.state.steps.len() < MAX_STEPS {
-            if let Some(samples) = self.state.tape.before(at, self.tagger.patch) {
+            if let Some((place, samples)) = self.state.tape.before(at, self.tagger.patch) {
                 let heard = if level_db(samples) < self.config.gate_db {
                     Heard::Silence
                 } else {
-                    if let Some(input) = self.tagger.input(samples) {
+                    if let Some(input) = self.tagger.input(place, samples) {
                         out.request(&self.tagger.model, at.as_micros() as u64, at, input);
                     }
                     Heard::Asked
@@ -195,7 +195,12 @@ impl AudioTagger {
 
 /// Level in decibels of full scale.
 fn level_db(samples: &[f32]) -> f64 {
-    let energy: f64 = samples.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+    // In lanes, since one after another each addition would wait for the last.
+    let mut lanes = [0.0f64; 8];
+    for chunk in samples.chunks(8) {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += f64::from(*x) * f64::from(*x));
+    }
+    let energy: f64 = lanes.iter().sum();
     10.0 * (energy / samples.len().max(1) as f64).max(1e-20).log10()
 }
 
@@ -237,6 +242,7 @@ impl Detector for AudioTagger {
     }
 
     fn reset(&mut self) {
+        self.tagger.forget();
         self.state = State { tracks: vec![Track::default(); self.tagger.groups.len()], ..State::default() };
     }
 
@@ -249,6 +255,7 @@ impl Detector for AudioTagger {
         if state.tracks.len() != self.tagger.groups.len() {
             return Err(Error::invalid("this state of audio_tagger belongs to a model of other groups"));
         }
+        self.tagger.forget();
         self.state = state;
         Ok(())
     }

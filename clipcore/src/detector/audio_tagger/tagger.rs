@@ -1,5 +1,6 @@
 //! The model's side: from sound to its input, from its output to log-odds per group.
 
+use super::tape::Place;
 use crate::event::media::Audio16k;
 use crate::model::card::{Activation, Card, Group, InputKind, Size, Task};
 use crate::model::front_end::LogMel;
@@ -21,6 +22,8 @@ pub struct Tagger {
     /// An item's shape.
     shape: Vec<usize>,
     front_end: Option<LogMel>,
+    /// Where the last patch began: the next one shares frames with it.
+    last: Option<Place>,
     output: String,
     activation: Activation,
     labels: usize,
@@ -82,6 +85,7 @@ impl Tagger {
             groups: card.group.clone(),
             shape,
             front_end,
+            last: None,
             output: card.output[0].name.clone(),
             activation: card.output[0].activation,
             labels: card.labels.len(),
@@ -98,13 +102,19 @@ impl Tagger {
         answer.get(&self.output).or(answer.first()).filter(|numbers| numbers.len() == self.labels)
     }
 
-    /// The model's input for a patch of sound.
-    pub fn input(&mut self, samples: &[f32]) -> Option<Tensor> {
+    /// The model's input for a patch of sound that begins at `place`.
+    pub fn input(&mut self, place: Place, samples: &[f32]) -> Option<Tensor> {
+        let moved = self.last.replace(place).and_then(|last| place.after(last));
         let tensor = match &mut self.front_end {
-            Some(front_end) => front_end.run(samples),
+            Some(front_end) => front_end.run_after(samples, moved),
             None => Tensor::from_shape_vec(vec![samples.len()], samples.to_vec()).ok()?,
         };
         tensor.into_shape_with_order(self.shape.clone()).ok()
+    }
+
+    /// The next patch has nothing in common with the last one.
+    pub fn forget(&mut self) {
+        self.last = None;
     }
 
     /// Calibrated log-odds of each group; `None` where the answer is not what the card says.

@@ -8,6 +8,28 @@ use crate::event::media::Audio16k;
 /// Timestamps may be this far off the count of samples before sound counts as interrupted.
 const TOLERANCE_US: i64 = 20_000;
 
+/// Where a sample stands in uninterrupted sound.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// Where the sound began.
+    since: Timestamp,
+    /// Samples before this one.
+    sample: u64,
+}
+
+impl Place {
+    /// `sample` samples into sound that began at `since`.
+    pub fn new(since: Timestamp, sample: u64) -> Self {
+        Self { since, sample }
+    }
+
+    /// How many samples it lies after `earlier`; `None` where it does not, or the sound was interrupted between them.
+    pub fn after(self, earlier: Self) -> Option<usize> {
+        let moved = (self.since == earlier.since).then(|| self.sample.checked_sub(earlier.sample))??;
+        usize::try_from(moved).ok()
+    }
+}
+
 /// The last second or so of uninterrupted sound at 16 kHz, addressed by instants: what a detector keeps that looks at
 /// windows of its own length.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -49,14 +71,15 @@ impl Tape {
         Some(self.since?.offset_micros(i64::try_from(us).unwrap_or(i64::MAX)))
     }
 
-    /// The `n` samples before `end`; `None` where not all of them are there (yet, or any more).
-    pub fn before(&self, end: Timestamp, n: usize) -> Option<&[f32]> {
+    /// The `n` samples before `end`, and the place of the first one; `None` where not all of them are there (yet, or any
+    /// more).
+    pub fn before(&self, end: Timestamp, n: usize) -> Option<(Place, &[f32])> {
         let until = u64::try_from(end.micros_since(self.since?)).ok()?;
         let until = (u128::from(until) * u128::from(Audio16k::RATE)).div_ceil(1_000_000) as u64;
         let first = self.heard - self.samples.len() as u64;
-        let from = until.checked_sub(n as u64)?.checked_sub(first)?;
-        let from = usize::try_from(from).ok()?;
-        self.samples.get(from..from + n)
+        let sample = until.checked_sub(n as u64)?;
+        let from = usize::try_from(sample.checked_sub(first)?).ok()?;
+        Some((Place { since: self.since?, sample }, self.samples.get(from..from + n)?))
     }
 }
 

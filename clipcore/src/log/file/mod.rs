@@ -38,7 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::consumers::Consumers;
 use self::segment::Segment;
 use self::writer::{Request, View, Writer, lock};
-use super::{Checkpoint, EventLog, Lease, Offset, Record, no_partition};
+use super::{Checkpoint, EventLog, Lease, Offset, Record, no_partition, readable};
 use crate::durable::{self, Durability, blocking, create_dir, replace, sync_dir, write_error};
 use crate::event::Kinds;
 use crate::{Error, ErrorKind, Result};
@@ -144,17 +144,6 @@ impl FileLog {
     fn partition(&self, partition: u32) -> Result<&Partition> {
         self.partitions.get(partition as usize).ok_or_else(|| no_partition(partition, self.partitions()))
     }
-}
-
-/// The JSON of a record. What could not be read back is refused here: in the log it would stop every reader.
-fn readable(record: &Record, kinds: &Kinds) -> Result<String> {
-    let json = record.to_json()?;
-    Record::from_json(json.as_bytes(), kinds).map_err(|e| {
-        Error::invalid("this record could not be read back from the log")
-            .with_source(e)
-            .with_operation("log::append")
-    })?;
-    Ok(json)
 }
 
 fn read_manifest(dir: &Path) -> Result<Option<Manifest>> {

@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::segment::{self, Segment};
 use super::{FileLogConfig, frame};
+use crate::Result;
 use crate::durable::{AppendFile, Durability, sync_dir};
-use crate::log::Offset;
-use crate::{Error, Result};
+use crate::log::{Offset, copy};
 
 /// The bytes after which a commit takes no further calls in.
 const COMMIT_BYTES: usize = 1 << 20;
@@ -156,19 +156,4 @@ impl Writer {
 
 fn size(call: &Request) -> usize {
     call.lines.iter().map(|line| line.len() + 40).sum()
-}
-
-/// The same error for each call of a group.
-fn copy(e: &Error) -> Error {
-    let mut copy = Error::new(e.kind(), e.message().to_owned()).with_retryable(e.is_retryable());
-    for (key, value) in e.context() {
-        copy = copy.with_context(key, value);
-    }
-    if let Some(hint) = e.hint() {
-        copy = copy.with_hint(hint.to_owned());
-    }
-    match std::error::Error::source(e) {
-        Some(source) => copy.with_source(source.to_string()),
-        None => copy,
-    }
 }

@@ -131,6 +131,8 @@ pub struct LogMel {
     scratch: Vec<Complex<f32>>,
     bins: Vec<f32>,
     mirrored: Vec<f32>,
+    /// The bands of the frames that were made last.
+    made: Vec<f32>,
 }
 
 impl fmt::Debug for LogMel {
@@ -157,6 +159,7 @@ impl LogMel {
             scratch: plan.make_scratch_vec(),
             bins: vec![0.0; config.fft / 2 + 1],
             mirrored: Vec::new(),
+            made: Vec::new(),
             plan,
             config,
         })
@@ -170,22 +173,34 @@ impl LogMel {
     /// The spectrogram of a stretch of sound, `[frames, bands]`: as many whole frames as there are. Samples that are
     /// not numbers count as silence.
     pub fn run(&mut self, samples: &[f32]) -> Tensor {
-        let config = &self.config;
-        let pad = if config.centre { config.fft / 2 } else { 0 };
-        let length = if config.centre { config.fft } else { config.window };
+        self.run_after(samples, None)
+    }
+
+    /// As [`run`](Self::run), for sound that begins `moved` samples after that of the last call began and goes on from
+    /// it: frames that both have are not made again.
+    pub fn run_after(&mut self, samples: &[f32], moved: Option<usize>) -> Tensor {
+        let LogMelConfig { hop, bands, centre, .. } = self.config;
+        let pad = if centre { self.config.fft / 2 } else { 0 };
+        let length = if centre { self.config.fft } else { self.config.window };
         self.mirrored.clear();
         self.mirrored.extend((0..pad).rev().map(|i| mirrored(samples, -1 - i as isize)));
         self.mirrored.extend(samples.iter().map(|x| if x.is_finite() { *x } else { 0.0 }));
         self.mirrored.extend((0..pad).map(|i| mirrored(samples, (samples.len() + i) as isize)));
         let sound = std::mem::take(&mut self.mirrored);
-        let frames = if sound.len() < length { 0 } else { (sound.len() - length) / config.hop + 1 };
-        let mut out = Vec::with_capacity(frames * config.bands);
-        for frame in 0..frames {
-            let start = frame * self.config.hop;
+        let frames = if sound.len() < length { 0 } else { (sound.len() - length) / hop + 1 };
+        let mut out = Vec::with_capacity(frames * bands);
+        // Centred frames at the ends hold mirrored sound, which is not what the next stretch has there.
+        if let Some(moved) = moved.filter(|moved| !centre && moved % hop == 0) {
+            let again = self.made.get(moved / hop * bands..).unwrap_or_default();
+            out.extend_from_slice(&again[..again.len().min(frames * bands)]);
+        }
+        for frame in out.len() / bands..frames {
+            let start = frame * hop;
             self.frame(&sound[start..start + length], &mut out);
         }
         self.mirrored = sound;
-        Tensor::from_shape_vec(vec![frames, self.config.bands], out).unwrap_or_default()
+        self.made.clone_from(&out);
+        Tensor::from_shape_vec(vec![frames, bands], out).unwrap_or_default()
     }
 
     fn frame(&mut self, sound: &[f32], out: &mut Vec<f32>) {
@@ -205,7 +220,7 @@ impl LogMel {
         }
         for triangle in &self.triangles {
             let bins = &self.bins[triangle.first..];
-            let sum: f32 = triangle.weights.iter().zip(bins).map(|(w, b)| w * b).sum();
+            let sum = dot(&triangle.weights, bins);
             let value = sum.max(config.floor) + config.offset;
             out.push(match config.log {
                 LogScale::Natural => value.ln(),
@@ -213,6 +228,19 @@ impl LogMel {
             });
         }
     }
+}
+
+/// The sum of products over the shorter of two slices, in eight lanes: one after another, each addition would wait for
+/// the last.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let n = a.len().min(b.len());
+    let (a, b) = (a[..n].chunks_exact(8), b[..n].chunks_exact(8));
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
+    let mut lanes = [0.0f32; 8];
+    for (a, b) in a.zip(b) {
+        lanes.iter_mut().zip(a.iter().zip(b)).for_each(|(lane, (x, y))| *lane += x * y);
+    }
+    lanes.iter().sum::<f32>() + rest
 }
 
 /// The sample at a place outside the sound: it is mirrored at its first and last sample, which are not repeated.

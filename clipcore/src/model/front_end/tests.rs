@@ -63,6 +63,24 @@ fn one_patch_does_not_colour_the_next_and_numbers_that_are_none_are_silence() {
 }
 
 #[test]
+fn a_patch_that_goes_on_from_the_last_is_the_same_to_the_bit() {
+    let samples: Vec<f32> = (0..12_000).map(|i| (i as f32 * 0.05).sin() * (i % 977) as f32 / 977.0).collect();
+    for text in [YAMNET, PANNS] {
+        let patch = config(text).samples(12);
+        let mut mel = LogMel::try_new(config(text)).unwrap();
+        let (mut at, mut last) = (0, None);
+        // Steps of whole frames, of parts of them, none, and more than a patch.
+        for step in [320, 160, 100, 0, 800, 5000, 320] {
+            let sound = &samples[at..at + patch];
+            let alone = LogMel::try_new(config(text)).unwrap().run(sound);
+            assert_eq!(mel.run_after(sound, last.map(|last| at - last)), alone, "at {at}");
+            last = Some(at);
+            at += step;
+        }
+    }
+}
+
+#[test]
 fn settings_out_of_range_are_refused() {
     for (from, to) in [
         ("hop = 160", "hop = 0"),

@@ -185,25 +185,19 @@ impl ImageFrontEnd {
         let (columns, rows, channels) = (columns as usize, rows as usize, self.colour.channels());
         let value = |byte: f32| (byte - self.mean) / self.scale;
         let mut values = vec![value(0.0); columns * rows * channels];
-        let width = pixels.width() as usize;
+        let (width, order) = (pixels.width() as usize, self.colour.order());
         for (y, row) in pixels.buffer().chunks_exact(width * 3).enumerate() {
             for channel in 0..channels {
-                let (start, step) = match self.channels_last {
-                    false => ((channel * rows + y) * columns, 1),
-                    true => (y * columns * channels + channel, channels),
+                let number = |rgb: &[u8]| match order {
+                    Some(order) => value(f32::from(rgb[order[channel]])),
+                    None => value(luma(rgb)),
                 };
-                let targets = values[start..].iter_mut().step_by(step);
-                match self.colour.order() {
-                    Some(order) => {
-                        for (target, rgb) in targets.zip(row.chunks_exact(3)) {
-                            *target = value(f32::from(rgb[order[channel]]));
-                        }
-                    }
-                    None => {
-                        for (target, rgb) in targets.zip(row.chunks_exact(3)) {
-                            *target = value(luma(rgb));
-                        }
-                    }
+                if self.channels_last {
+                    let targets = values[y * columns * channels..].chunks_exact_mut(channels);
+                    targets.zip(row.chunks_exact(3)).for_each(|(target, rgb)| target[channel] = number(rgb));
+                } else {
+                    let targets = values[(channel * rows + y) * columns..].iter_mut();
+                    targets.zip(row.chunks_exact(3)).for_each(|(target, rgb)| *target = number(rgb));
                 }
             }
         }

@@ -86,8 +86,9 @@ impl Planes {
     fn taps(&self, (x, y): (f64, f64)) -> ([usize; 4], [f64; 4]) {
         let axis = |place: f64, extent: usize| {
             let place = (place - 0.5).clamp(0.0, (extent - 1) as f64);
-            let first = place.floor();
-            (first as usize, (first as usize + 1).min(extent - 1), place - first)
+            // It is not below 0, so this is the floor, and needs no call.
+            let first = place as usize;
+            (first, (first + 1).min(extent - 1), place - first as f64)
         };
         let (x0, x1, fx) = axis(x - self.left, self.width);
         let (y0, y1, fy) = axis(y - self.top, self.height);

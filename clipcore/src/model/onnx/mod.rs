@@ -18,13 +18,15 @@ pub use model::OnnxModel;
 pub(super) use model::read;
 pub use runtime::{BackendChoice, Found, Provider, Runtime, RuntimeConfig, Tried};
 
+use ndarray::ArrayViewD;
+
 use super::Tensor;
 use crate::{Error, ErrorKind, Result};
 
 /// A loaded model, as a backend holds it.
 trait Backend: Send + Sync {
     /// Runs whole inputs, in the graph's order, and gives all outputs, in the graph's order.
-    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>>;
+    fn run(&self, inputs: &[ArrayViewD<'_, f32>]) -> Result<Vec<Tensor>>;
 }
 
 fn no_numbers(output: &str) -> Error {

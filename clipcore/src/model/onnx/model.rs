@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::{ArrayViewD, Axis, concatenate, stack};
+use ndarray::{ArrayViewD, Axis, stack};
 
 use super::guard::MAX_FILE;
 use super::{Backend, Dim, Element, Graph, Port, Runtime};
@@ -167,20 +167,28 @@ impl OnnxModel {
     }
 
     fn run(&self, items: &[Vec<&Tensor>]) -> Result<Vec<Tensors>> {
-        let inputs: Vec<Tensor> = (0..self.batched.len())
-            .map(|i| {
-                let views: Vec<ArrayViewD<'_, f32>> = items.iter().map(|item| item[i].view()).collect();
-                let joined =
-                    if self.batched[i] { stack(Axis(0), &views) } else { concatenate(Axis(0), &views[..1]) };
-                // Scalars have no axis to join along.
-                joined.or_else(|e| if views[0].ndim() == 0 { Ok(views[0].to_owned()) } else { Err(e) })
-            })
-            .collect::<Result<_, _>>()
-            .map_err(|e| self.wrong(e.to_string()))?;
+        // One item is given as it is; several are copied together.
+        let stacked: Vec<Tensor> = match items {
+            [_] => Vec::new(),
+            _ => (0..self.batched.len())
+                .map(|i| stack(Axis(0), &items.iter().map(|item| item[i].view()).collect::<Vec<_>>()))
+                .collect::<Result<_, _>>()
+                .map_err(|e| self.wrong(e.to_string()))?,
+        };
+        let inputs: Vec<ArrayViewD<'_, f32>> = match items {
+            [item] => {
+                let whole = item.iter().zip(&self.batched).map(|(tensor, batched)| {
+                    let view = tensor.view();
+                    if *batched { view.insert_axis(Axis(0)) } else { view }
+                });
+                whole.collect()
+            }
+            _ => stacked.iter().map(|tensor| tensor.view()).collect(),
+        };
         let outputs = self.backend.run(&inputs).map_err(|e| e.with_context("model", &self.origin))?;
         for (output, name) in outputs.iter().zip(&self.names) {
-            // One number that is not finite makes the sum of halves such a one.
-            if !output.iter().map(|x| f64::from(*x)).sum::<f64>().is_finite() {
+            // Without an early end, so that many numbers are looked at at once.
+            if !output.iter().fold(true, |finite, x| finite & x.is_finite()) {
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
                     format!("the model's output {name:?} is not finite"),
@@ -189,33 +197,35 @@ impl OnnxModel {
                 .with_hint("its weights are damaged or overflow: `clipcore models verify` compares the file with its card"));
             }
         }
+        self.shares(outputs, items.len())
+    }
+
+    /// Each item's share of the outputs.
+    fn shares(&self, outputs: Vec<Tensor>, items: usize) -> Result<Vec<Tensors>> {
         let shares = self.batched.contains(&true);
-        (0..items.len())
-            .map(|n| {
-                let mut answer = Tensors::new();
-                for (output, name) in outputs.iter().zip(&self.names) {
-                    let whole = output.ndim() > 0 && shares && output.shape()[0] == items.len();
-                    let share = match whole {
-                        true => output.index_axis(Axis(0), n).to_owned(),
-                        false if items.len() == 1 => output.clone(),
-                        false => {
-                            return Err(Error::new(
-                                ErrorKind::Unsupported,
-                                format!(
-                                    "the model answered {} items with an output {name:?} of shape {:?}",
-                                    items.len(),
-                                    output.shape()
-                                ),
-                            )
-                            .with_context("model", &self.origin)
-                            .with_hint("its first axis is no batch: say `batch = false` in its card"));
-                        }
-                    };
-                    answer = answer.with(name.clone(), share);
-                }
-                Ok(answer)
-            })
-            .collect()
+        let mut answers = vec![Tensors::new(); items];
+        for (output, name) in outputs.into_iter().zip(&self.names) {
+            let whole = output.ndim() > 0 && shares && output.shape()[0] == items;
+            if items > 1 && !whole {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "the model answered {items} items with an output {name:?} of shape {:?}",
+                        output.shape()
+                    ),
+                )
+                .with_context("model", &self.origin)
+                .with_hint("its first axis is no batch: say `batch = false` in its card"));
+            }
+            for (n, answer) in answers.iter_mut().enumerate().skip(1) {
+                let share = output.index_axis(Axis(0), n).to_owned();
+                *answer = std::mem::take(answer).with(name.clone(), share);
+            }
+            let first = if whole { output.index_axis_move(Axis(0), 0) } else { output };
+            let first = if items > 1 { first.as_standard_layout().into_owned() } else { first };
+            answers[0] = std::mem::take(&mut answers[0]).with(name.clone(), first);
+        }
+        Ok(answers)
     }
 }
 

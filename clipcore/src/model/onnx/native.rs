@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use ndarray::ArrayViewD;
 use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::ep::ExecutionProviderDispatch;
 use ort::logging::LogLevel;
 use ort::session::builder::SessionBuilder;
 use ort::session::{Session, SessionInputValue};
-use ort::value::{DynValue, Tensor as OrtTensor};
+use ort::value::{DynValue, Tensor as OrtTensor, TensorRef};
 
 use super::{Backend, Element, Graph, Port, Provider};
 use crate::model::Tensor;
@@ -151,10 +152,12 @@ impl NativeModel {
 }
 
 impl Backend for NativeModel {
-    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let values = self.inputs.iter().zip(inputs).map(|(port, tensor)| {
-            Ok((port.name.as_str(), SessionInputValue::from(value(port.element, tensor).map_err(failed)?)))
-        });
+    fn run(&self, inputs: &[ArrayViewD<'_, f32>]) -> Result<Vec<Tensor>> {
+        let values = self
+            .inputs
+            .iter()
+            .zip(inputs)
+            .map(|(port, tensor)| Ok((port.name.as_str(), value(port.element, tensor).map_err(failed)?)));
         let values: Vec<(&str, SessionInputValue<'_>)> = values.collect::<Result<_>>()?;
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let outputs = session.run(values).map_err(failed)?;
@@ -170,23 +173,26 @@ impl Backend for NativeModel {
     }
 }
 
-fn value(element: Element, tensor: &Tensor) -> ort::Result<DynValue> {
+fn value<'a>(element: Element, tensor: &'a ArrayViewD<'_, f32>) -> ort::Result<SessionInputValue<'a>> {
     let shape: Vec<i64> = tensor.shape().iter().map(|d| *d as i64).collect();
     let numbers = tensor.iter().copied();
     Ok(match element {
         Element::U8 => {
             let data: Vec<u8> = numbers.map(|x| x.round() as u8).collect();
-            OrtTensor::from_array((shape, data))?.into_dyn()
+            OrtTensor::from_array((shape, data))?.into()
         }
         Element::I32 => {
             let data: Vec<i32> = numbers.map(|x| x.round() as i32).collect();
-            OrtTensor::from_array((shape, data))?.into_dyn()
+            OrtTensor::from_array((shape, data))?.into()
         }
         Element::I64 => {
             let data: Vec<i64> = numbers.map(|x| x.round() as i64).collect();
-            OrtTensor::from_array((shape, data))?.into_dyn()
+            OrtTensor::from_array((shape, data))?.into()
         }
-        _ => OrtTensor::from_array((shape, numbers.collect::<Vec<f32>>()))?.into_dyn(),
+        _ => match tensor.as_slice() {
+            Some(data) => TensorRef::from_array_view((shape, data))?.into(),
+            None => OrtTensor::from_array((shape, numbers.collect::<Vec<f32>>()))?.into(),
+        },
     })
 }
 

@@ -3,9 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rten::{Model as RtenModel, ModelOptions, NodeId, RunOptions, ThreadPool, Value};
-use rten_tensor::Tensor as RtenTensor;
+use ndarray::ArrayViewD;
+use rten::{Model as RtenModel, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::prelude::*;
+use rten_tensor::{Tensor as RtenTensor, TensorView as RtenTensorView};
 
 use super::{Backend, Element, Graph};
 use crate::model::Tensor;
@@ -54,9 +55,9 @@ struct PureModel {
 }
 
 impl Backend for PureModel {
-    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    fn run(&self, inputs: &[ArrayViewD<'_, f32>]) -> Result<Vec<Tensor>> {
         let values = self.inputs.iter().zip(inputs);
-        let values = values.map(|((id, element), tensor)| (*id, value(*element, tensor).into())).collect();
+        let values = values.map(|((id, element), tensor)| (*id, value(*element, tensor))).collect();
         let ids: Vec<NodeId> = self.outputs.iter().map(|(id, _)| *id).collect();
         let options = RunOptions::default().with_thread_pool(Some(self.threads.clone()));
         let ran = catch_unwind(AssertUnwindSafe(|| self.model.run(values, &ids, Some(options))));
@@ -69,18 +70,23 @@ impl Backend for PureModel {
     }
 }
 
-fn value(element: Element, tensor: &Tensor) -> Value {
+fn value<'a>(element: Element, tensor: &'a ArrayViewD<'_, f32>) -> ValueOrView<'a> {
     let shape = tensor.shape();
     let numbers = tensor.iter().copied();
     match element {
         Element::U8 => {
-            RtenTensor::from_data(shape, numbers.map(|x| x.round() as u8).collect::<Vec<_>>()).into()
+            let data = numbers.map(|x| x.round() as u8).collect::<Vec<_>>();
+            Value::from(RtenTensor::from_data(shape, data)).into()
         }
         // rten keeps 64-bit integers in 32 bits.
         Element::I32 | Element::I64 => {
-            RtenTensor::from_data(shape, numbers.map(|x| x.round() as i32).collect::<Vec<_>>()).into()
+            let data = numbers.map(|x| x.round() as i32).collect::<Vec<_>>();
+            Value::from(RtenTensor::from_data(shape, data)).into()
         }
-        _ => RtenTensor::from_data(shape, numbers.collect::<Vec<f32>>()).into(),
+        _ => match tensor.as_slice() {
+            Some(data) => RtenTensorView::from_data(shape, data).into(),
+            None => Value::from(RtenTensor::from_data(shape, numbers.collect::<Vec<f32>>())).into(),
+        },
     }
 }
 

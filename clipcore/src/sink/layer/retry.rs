@@ -100,7 +100,12 @@ impl<S: ClipSink> ClipSink for RetryLayer<S> {
             match self.inner.deliver(item).await {
                 Err(e) if e.is_retryable() && attempt < self.config.attempts => {
                     let pause = self.config.pause(item, attempt);
-                    tracing::debug!(sink = self.name(), item = %item.item(), attempt, ?pause, error = %e, "trying again");
+                    // What lasts for several attempts is an outage that somebody should hear of, once an item.
+                    if attempt == 3 {
+                        tracing::warn!(sink = self.name(), item = %item.item(), error = %e, "still trying to deliver");
+                    } else {
+                        tracing::debug!(sink = self.name(), item = %item.item(), attempt, ?pause, error = %e, "trying again");
+                    }
                     tokio::time::sleep(pause).await;
                     attempt += 1;
                 }

@@ -2,6 +2,8 @@
 
 mod faults;
 mod flow;
+mod host;
+mod inbox;
 mod restart;
 mod retention;
 mod stage;

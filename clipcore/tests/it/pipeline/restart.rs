@@ -16,14 +16,18 @@ use super::stage::*;
 use super::support::*;
 
 /// A log that dies with its process at the n-th call: before the call has taken effect, or after.
-struct Mortal {
+pub(super) struct Mortal {
     inner: Arc<dyn EventLog>,
     left: AtomicU64,
     after: bool,
-    died: Notify,
+    pub(super) died: Notify,
 }
 
 impl Mortal {
+    pub(super) fn new(inner: Arc<dyn EventLog>, kill_at: u64, after: bool) -> Self {
+        Self { inner, left: AtomicU64::new(kill_at), after, died: Notify::new() }
+    }
+
     /// Whether the call may take effect, and whether it may return.
     fn fate(&self) -> (bool, bool) {
         match self.left.fetch_sub(1, Ordering::Relaxed) {
@@ -114,12 +118,7 @@ impl World {
     /// came to the end.
     pub(super) fn live(&self, kill_at: u64, after: bool, from: f64) -> bool {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let log = Arc::new(Mortal {
-            inner: self.log.clone(),
-            left: AtomicU64::new(kill_at),
-            after,
-            died: Notify::new(),
-        });
+        let log = Arc::new(Mortal::new(self.log.clone(), kill_at, after));
         // What was said before the last clock that was logged is logged too.
         let told = |item: &Item| matches!(item, Item::Progress { at, .. } if *at <= secs(from));
         let items = self.items.iter().skip(self.items.iter().rposition(told).map_or(0, |last| last + 1));

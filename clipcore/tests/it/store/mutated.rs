@@ -6,8 +6,9 @@ use clipcore::conformance::sink::{clip, moment};
 use clipcore::cutter::ClipState;
 use clipcore::event::Kinds;
 use clipcore::log::file::segment_records;
-use clipcore::log::{EventLog, FileLog, FileLogConfig, Record};
+use clipcore::log::{Arrival, EventLog, FileLog, FileLogConfig, Record};
 use clipcore::sink::Delivery;
+use clipcore::{StreamId, WallTime};
 
 use super::Random;
 
@@ -24,6 +25,9 @@ fn lines() -> Vec<Vec<u8>> {
             other => panic!("{other:?}"),
         });
     }
+    let event = Kinds::builtin().parse(br#"{"type":"marker","id":7,"data":{"label":"a"}}"#).unwrap();
+    let (stream, now) = (StreamId::new("s").unwrap(), WallTime::from_unix_micros(5));
+    records.extend([Arrival::event(&stream, now, event), Arrival::end(&stream, now)].map(Record::Arrival));
     let mut lines: Vec<_> = records.iter().map(|r| r.to_json().unwrap().into_bytes()).collect();
     for short in [
         r#"{"type":"chat.message","stream":"s1","at":12.345,"data":{"user":"ü","text":"\u00e9\ud83d\ude00"}}"#,

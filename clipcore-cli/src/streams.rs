@@ -1,0 +1,100 @@
+//! Streams put together as the configuration says: the same for `run`, which knows them beforehand, and for `serve`, where
+//! they come and go.
+
+use std::sync::Arc;
+
+use clipcore::cutter::MediaCutter;
+use clipcore::detector::DynDetector;
+use clipcore::event::Event;
+use clipcore::event::media::VideoFrame;
+use clipcore::fusion::FusionFactory;
+use clipcore::pipeline::{Pipeline, PipelineBuilder, StreamSpec};
+use clipcore::recorder::Recorder;
+use clipcore::source::media::{Input, MediaSource};
+use clipcore::{CameraId, Consent, Result, StreamId};
+use tokio::sync::Semaphore;
+
+use crate::assembly;
+use crate::config::Config;
+use crate::models::Models;
+
+/// What all streams of a process share.
+pub(crate) struct Streams {
+    config: Config,
+    fusion: FusionFactory,
+    /// Clips that are cut at once.
+    slots: Arc<Semaphore>,
+}
+
+impl Streams {
+    /// Ready to put streams together.
+    ///
+    /// # Errors
+    /// `Config` where the settings make no sense.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let slots = Arc::new(Semaphore::new(config.clips.parallel));
+        Ok(Self { config: config.clone(), fusion: config.fusion.factory()?, slots })
+    }
+
+    /// A pipeline with fusion, and without streams, log and sinks.
+    pub(crate) fn pipeline(&self) -> PipelineBuilder {
+        let fusion = self.fusion.clone();
+        Pipeline::builder()
+            .with_fusion(move |stream: &StreamId| fusion(stream))
+            .with_engine(self.config.engine.clone())
+            .with_config(self.config.pipeline.clone())
+    }
+
+    /// The detectors of pictures that `consent` allows.
+    ///
+    /// # Errors
+    /// `Config` where settings make no sense.
+    pub(crate) fn looks(&self, models: &Models, consent: Consent) -> Result<Vec<Box<dyn DynDetector>>> {
+        let config = Config { consent, ..self.config.clone() };
+        let mut all = assembly::media_detectors(&config, models)?;
+        all.retain(|detector| detector.kinds().contains(&VideoFrame::KIND));
+        Ok(all)
+    }
+
+    /// A stream with its cameras, their recorders and cutters, and the detectors that `consent` allows.
+    ///
+    /// # Errors
+    /// Where an input is none, or a recording cannot be written.
+    pub(crate) fn spec(
+        &self,
+        models: &Models,
+        id: &StreamId,
+        cameras: &[(CameraId, String)],
+        consent: Consent,
+    ) -> Result<StreamSpec> {
+        let config = &Config { consent, ..self.config.clone() };
+        let mut spec = StreamSpec::new(id.clone()).with_consent(consent);
+        for (camera, input) in cameras {
+            let input = Input::parse(input)?;
+            let dir = assembly::recording_dir(&config.out, id, camera);
+            let recorder = Recorder::open(dir, id.clone(), camera.clone(), config.recorder.clone())
+                .map_err(|e| e.with_hint("recordings lie under --out, in folders that can be written"))?;
+            let recording = recorder.recording().clone();
+            let mut source = MediaSource::new(input, camera.clone(), recorder)
+                .with_config(config.media.clone())?
+                .with_consent(consent)
+                .with_models(models.registry.clone());
+            for detector in assembly::media_detectors(config, models)? {
+                source = source.with_detector(detector)?;
+            }
+            let cutter =
+                MediaCutter::new(id.clone(), camera.clone(), recording, &config.out, config.clips.clone())?
+                    .with_slots(self.slots.clone());
+            spec = spec.with_source(source).with_cutter(Arc::new(cutter));
+        }
+        let detectors = assembly::event_detectors(config)?.len();
+        for index in 0..detectors {
+            let config = config.clone();
+            spec = spec.with_detector(move |_: &StreamId| {
+                let mut all = assembly::event_detectors(&config)?;
+                Ok(all.swap_remove(index))
+            });
+        }
+        Ok(spec)
+    }
+}

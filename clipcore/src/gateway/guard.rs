@@ -1,0 +1,235 @@
+//! What every request passes: measuring, who is asking, how often, and the body whole and once.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{MatchedPath, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+
+use super::access::{Caller, Scope};
+use super::app::{App, State};
+use super::problem::Problem;
+use crate::catalog::{Answer, Recalled};
+use crate::ids::hex;
+
+/// The longest `Idempotency-Key`.
+const MAX_KEY: usize = 255;
+/// Longer answers are not kept; none of those that are is nearly as long.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// The `Idempotency-Key` of a request, made unlike those of other callers and routes.
+#[derive(Debug, Clone)]
+pub(super) struct RequestKey(pub(super) String);
+
+/// Counts and times answers.
+pub(super) async fn measure(
+    axum::extract::State(app): State,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, began) = (request.method().clone(), app.time.elapsed());
+    let response = next.run(request).await;
+    let route = path.as_ref().map_or("none", MatchedPath::as_str);
+    let took = app.time.elapsed().saturating_sub(began);
+    app.metrics.answered(method.as_str(), route, response.status().as_u16(), took);
+    response
+}
+
+/// Lets in who may do what `scope` says, as often as they may.
+pub(super) async fn admit(
+    axum::extract::State((app, scope)): axum::extract::State<(Arc<App>, Scope)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let caller = identify(&app, request.uri(), request.headers())?;
+    if !caller.scopes.contains(&scope) && !caller.scopes.contains(&Scope::Admin) {
+        let text = format!("the token {:?} does not allow this: it lacks the scope {scope:?}", caller.name);
+        return Err(Problem::with(StatusCode::FORBIDDEN, text.to_lowercase(), ""));
+    }
+    app.rates.take(&caller.name, app.time.elapsed()).map_err(|secs| {
+        let hint = "send several events in one request, or raise gateway.rate";
+        Problem::with(StatusCode::TOO_MANY_REQUESTS, "too many requests", hint).after(secs)
+    })?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+fn identify(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
+    if app.tokens.is_empty() {
+        // Without tokens only this machine is let in, and not the pages of other sites that its browsers show.
+        return if is_local(headers) {
+            Ok(Arc::new(Caller { name: "local".to_owned(), scopes: vec![Scope::Admin] }))
+        } else {
+            let text = "without tokens only programs on this machine are let in";
+            Err(Problem::with(
+                StatusCode::FORBIDDEN,
+                text,
+                "make a token: clipcore serve token NAME --scope read",
+            ))
+        };
+    }
+    let unknown = |text| Problem::with(StatusCode::UNAUTHORIZED, text, "");
+    if let Some(given) = headers.get(header::AUTHORIZATION) {
+        let secret = given.to_str().ok().and_then(|v| v.split_once(' '));
+        return match secret {
+            Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => {
+                app.tokens.find(secret.trim()).ok_or_else(|| unknown("this token is not known"))
+            }
+            _ => Err(unknown("the Authorization header holds no bearer token")),
+        };
+    }
+    let ticket = uri.query().and_then(|q| q.split('&').find_map(|pair| pair.strip_prefix("ticket=")));
+    match ticket {
+        Some(ticket) => app
+            .tickets
+            .find(ticket, &*app.time)
+            .ok_or_else(|| unknown("this ticket is not known, or its minute is over")),
+        None => Err(Problem::with(
+            StatusCode::UNAUTHORIZED,
+            "this needs a token",
+            "send it in the header Authorization: Bearer TOKEN",
+        )),
+    }
+}
+
+/// Whether the server was asked for by a name of this machine, and by no page of another site.
+fn is_local(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    let Some(host) = text(header::HOST) else { return false };
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let name = name.map_or(host, |(name, _)| name);
+    let same_site = match headers.get(header::ORIGIN) {
+        None => true,
+        Some(origin) => {
+            origin.to_str().ok().and_then(|o| o.split_once("://")).is_some_and(|(_, o)| o == host)
+        }
+    };
+    same_site && (name == "localhost" || name == "[::1]" || name.starts_with("127."))
+}
+
+/// Takes the body in whole, and answers a request once that is sent several times with one `Idempotency-Key`.
+pub(super) async fn take_in(
+    axum::extract::State(app): State,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(next.run(request).await);
+    }
+    let (mut parts, body) = request.into_parts();
+    let body = read(&app, &parts.headers, body).await?;
+    let Some(key) = parts.headers.get("idempotency-key") else {
+        return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
+    };
+    let key = key.to_str().ok().filter(|k| !k.is_empty() && k.len() <= MAX_KEY).ok_or_else(|| {
+        Problem::with(StatusCode::BAD_REQUEST, "Idempotency-Key is not 1 to 255 characters of ASCII", "")
+    })?;
+    let key = scoped(key, &parts);
+    let digest = hex(&Sha256::digest(&body));
+    let Some(_answering) = Answering::begin(&app, &key) else {
+        let text = "a request with this Idempotency-Key is being answered";
+        return Err(Problem::with(StatusCode::CONFLICT, text, "wait for its answer").after(1));
+    };
+    match app.catalog.recall(key.clone(), digest.clone()).await? {
+        Recalled::Same(answer) => return Ok(repeated(answer)),
+        Recalled::Other => {
+            let text = "another request had this Idempotency-Key";
+            return Err(Problem::with(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                text,
+                "take a new key for a new request",
+            ));
+        }
+        Recalled::New => {}
+    }
+    parts.extensions.insert(RequestKey(key.clone()));
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    // What went wrong on this side, or came too often, may go well the next time.
+    if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS {
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, MAX_ANSWER).await.unwrap_or_default();
+    let answer = Answer { status: parts.status.as_u16(), body: String::from_utf8_lossy(&body).into_owned() };
+    app.catalog.keep_answer(key, digest, answer, app.time.wall(), app.config.keep_answers).await?;
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+fn scoped(key: &str, parts: &Parts) -> String {
+    let caller = parts.extensions.get::<Arc<Caller>>().map_or("", |c| &c.name);
+    crate::ids::stable_id(&[
+        caller.as_bytes(),
+        parts.method.as_str().as_bytes(),
+        parts.uri.path().as_bytes(),
+        key.as_bytes(),
+    ])
+}
+
+fn repeated(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let kind = if status.is_success() { "application/json" } else { "application/problem+json" };
+    let mut response = (status, [(header::CONTENT_TYPE, kind)], answer.body).into_response();
+    response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
+    response
+}
+
+async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(Problem::with(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "packed bodies are not taken",
+            "send it without Content-Encoding",
+        ));
+    }
+    let limit = app.config.max_body;
+    let too_long = || {
+        let text = format!("the body is longer than {limit} bytes");
+        Problem::with(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            text,
+            "send it in several requests, or raise gateway.max_body",
+        )
+    };
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit as u64) {
+        return Err(too_long());
+    }
+    match tokio::time::timeout(app.config.patience, to_bytes(body, limit)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => {
+            let mut cause: Option<&dyn std::error::Error> = Some(&error);
+            while let Some(error) = cause {
+                if error.to_string().contains("length limit exceeded") {
+                    return Err(too_long());
+                }
+                cause = error.source();
+            }
+            Err(Problem::with(StatusCode::BAD_REQUEST, format!("the body broke off: {error}"), ""))
+        }
+        Err(_) => Err(Problem::with(StatusCode::REQUEST_TIMEOUT, "the body did not come in time", "")),
+    }
+}
+
+/// A key whose request is being answered, for as long as it is.
+struct Answering<'a> {
+    app: &'a App,
+    key: String,
+}
+
+impl<'a> Answering<'a> {
+    fn begin(app: &'a App, key: &str) -> Option<Self> {
+        let mut all = app.answering.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.insert(key.to_owned()).then(|| Self { app, key: key.to_owned() })
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.app.answering.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.key);
+    }
+}

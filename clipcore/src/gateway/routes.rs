@@ -1,0 +1,118 @@
+//! Every route, with who may use it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::access::Scope;
+use super::app::App;
+use super::problem::Problem;
+use super::{events, feed, guard, items, pictures, service, socket, streams};
+
+type Route = (&'static str, MethodRouter<Arc<App>>);
+
+/// Routes for those that may send.
+fn ingest() -> Vec<Route> {
+    vec![
+        ("/v1/streams/{id}/events", post(events::post)),
+        ("/v1/streams/{id}/markers", post(events::mark)),
+        ("/v1/streams/{id}/frames", post(pictures::post)),
+        ("/v1/streams/{id}/ws", get(socket::ingest)),
+    ]
+}
+
+/// Routes for those that may read.
+fn read() -> Vec<Route> {
+    vec![
+        ("/v1/streams/{id}/events", get(events::list)),
+        ("/v1/streams", get(streams::list)),
+        ("/v1/streams/{id}", get(streams::show)),
+        ("/v1/streams/{id}/signals", get(streams::signals)),
+        ("/v1/moments", get(items::moments)),
+        ("/v1/moments/{id}", get(items::moment)),
+        ("/v1/moments/{id}/feedback", post(items::judge_moment)),
+        ("/v1/clips", get(items::clips)),
+        ("/v1/clips/{id}", get(items::clip)),
+        ("/v1/clips/{id}/media", get(items::media)),
+        ("/v1/clips/{id}/thumbnail", get(items::thumbnail)),
+        ("/v1/clips/{id}/preview", get(items::preview)),
+        ("/v1/clips/{id}/feedback", post(items::judge_clip)),
+        ("/v1/feed", get(feed::events)),
+        ("/v1/feed/ws", get(feed::socket)),
+        ("/v1/tickets", post(service::ticket)),
+        ("/metrics", get(service::measures)),
+    ]
+}
+
+/// Routes for those that may change what runs.
+fn admin() -> Vec<Route> {
+    vec![("/v1/streams/{id}", axum::routing::put(streams::put)), ("/v1/streams/{id}/end", post(streams::end))]
+}
+
+/// Routes for everybody. What a webhook says is signed.
+fn public() -> Vec<Route> {
+    vec![
+        ("/healthz", get(service::health)),
+        ("/readyz", get(service::ready)),
+        ("/openapi.json", get(service::openapi)),
+        ("/hooks/events/{id}", post(events::hook)),
+    ]
+}
+
+/// Every path.
+#[cfg(test)]
+pub(super) fn paths() -> Vec<&'static str> {
+    [ingest(), read(), admin(), public()].into_iter().flatten().map(|(path, _)| path).collect()
+}
+
+pub(super) fn router(app: Arc<App>) -> Router {
+    let group = |routes: Vec<Route>, scope: Option<Scope>| {
+        let router =
+            routes.into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route));
+        let router = router.route_layer(from_fn_with_state(app.clone(), guard::take_in));
+        match scope {
+            Some(scope) => router.route_layer(from_fn_with_state((app.clone(), scope), guard::admit)),
+            None => router,
+        }
+    };
+    Router::new()
+        .merge(group(ingest(), Some(Scope::Ingest)))
+        .merge(group(read(), Some(Scope::Read)))
+        .merge(group(admin(), Some(Scope::Admin)))
+        .merge(group(public(), None))
+        .fallback(nothing)
+        .method_not_allowed_fallback(not_so)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(app.clone(), guard::measure))
+        .layer(CatchPanicLayer::custom(|_| bug()))
+        .layer(from_fn(no_sniffing))
+        .with_state(app)
+}
+
+async fn nothing() -> Problem {
+    Problem::with(StatusCode::NOT_FOUND, "there is nothing here", "see /openapi.json")
+}
+
+async fn not_so() -> Problem {
+    Problem::with(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here", "see /openapi.json")
+}
+
+fn bug() -> Response {
+    let error = crate::Error::new(crate::ErrorKind::Internal, "this is a bug in clipcore");
+    Problem::from(error).into_response()
+}
+
+/// What users have sent is not to be taken for a page.
+async fn no_sniffing(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers
+        .insert(axum::http::header::X_CONTENT_TYPE_OPTIONS, axum::http::HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,704 @@
+//! Many streams in one process: a [`Pipeline`](crate::pipeline::Pipeline) each, started when something arrives, restarted when it
+//! fails, stopped when it has been quiet.
+//!
+//! ```text
+//! accept ──append──▶ inbox ──LogSource──▶ pipeline of the stream ──▶ log, sinks
+//! ```
+//!
+//! What [`Host::accept`] takes is durably in the inbox, redacted as the stream's consent says, before it returns. The stream's
+//! pipeline reads it from there. A stream that was live when the process died is started again by [`Host::open`].
+//!
+//! # A stream's life
+//! | state | meaning | ends with |
+//! |---|---|---|
+//! | `live` | its pipeline runs | idleness, an end, a failure |
+//! | `failed` | its pipeline ended with an error and is tried again, later each time | the next try |
+//! | `idle` | nothing came for a while; a *stop*, not an end: its timeline goes on | the next arrival |
+//! | `ended` | its input has ended; nothing is added to it any more | – |
+//!
+//! # Several processes
+//! Hosts of several processes share inbox, log and [`StreamStore`]. A [front](HostMode::Front) takes arrivals in and runs nothing;
+//! [workers](HostMode::Worker) claim partitions, and each runs the streams of those that it has. A worker that dies
+//! loses its claims when they run out; another restores the streams from their checkpoints and goes on. What the former
+//! owner still tries to write, the log refuses.
+//!
+//! One stream's failure touches no other. At most [`max_streams`](HostConfig::max_streams) are live; what would start
+//! another is refused with a retryable `Unavailable`, before anything of it is acknowledged.
+
+mod edge;
+mod live;
+#[cfg(feature = "redis")]
+mod redis;
+mod registry;
+mod shared;
+mod supervise;
+mod worker;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::edge::Edge;
+use self::live::Live;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStreams;
+use self::registry::Registry;
+pub use self::registry::{FileStreams, Known, StreamStore};
+use self::shared::SharedLog;
+use crate::clock::{SystemTimeSource, TimeSource};
+use crate::consent::Consent;
+use crate::detector::{DynDetector, Signal};
+use crate::event::media::VideoFrame;
+use crate::event::{AnyEvent, Incoming, Kinds};
+use crate::log::{Arrival, EventLog, Offset, Record, partition_of};
+use crate::model::ModelRegistry;
+use crate::pipeline::{PipelineBuilder, StreamSpec, StreamStats};
+use crate::privacy::Pseudonymizer;
+use crate::source::{LogSourceClock, LogSourceConfig, Posted};
+use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
+
+/// How a host is set up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostConfig {
+    /// How many streams may be live at once.
+    pub max_streams: usize,
+    /// How many streams are remembered, live or not; further new ones are refused.
+    pub max_known: usize,
+    /// A stream without media to which nothing came for so long is stopped; 0 never stops one.
+    #[serde(with = "crate::config::secs")]
+    pub idle_stop: Duration,
+    /// The longest wait between two tries of a stream that fails.
+    #[serde(with = "crate::config::secs")]
+    pub max_backoff: Duration,
+    /// How many of its latest signals a live stream keeps to be looked at.
+    pub signals: usize,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            max_streams: 64,
+            max_known: 10_000,
+            idle_stop: Duration::from_secs(600),
+            max_backoff: Duration::from_secs(60),
+            signals: 1000,
+        }
+    }
+}
+
+/// What a stream was asked to be.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StreamSettings {
+    /// Its cameras' media: URLs or files. Without any, the clock is that of [`clock`](Self::clock).
+    pub inputs: Vec<String>,
+    /// What its people agreed to; the host's default where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Consent>,
+    /// What moves its clock where it has no media.
+    pub clock: LogSourceClock,
+}
+
+/// Where a stream is in its life; see the [module](self).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StreamState {
+    /// Its pipeline runs.
+    Live,
+    /// Its pipeline failed and will be tried again.
+    Failed,
+    /// It was stopped because nothing came.
+    Idle,
+    /// Its input has ended.
+    Ended,
+}
+
+/// What is known of a stream.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StreamStatus {
+    /// The stream.
+    pub id: StreamId,
+    /// Where it is in its life.
+    pub state: StreamState,
+    /// What it was asked to be.
+    #[serde(flatten)]
+    pub settings: StreamSettings,
+    /// What its present run has counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats: Option<StreamStats>,
+    /// Arrivals that were passed over in the present run because they had come before.
+    pub repeated: u64,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The latest things a person should know.
+    pub notices: Vec<String>,
+}
+
+/// What a stream's pipeline is made of, except for what the host adds itself: the log, the inbox as a source, consent, time and
+/// observers.
+pub struct StreamMake {
+    pipeline: PipelineBuilder,
+    spec: StreamSpec,
+    looks: Vec<Box<dyn DynDetector>>,
+    models: ModelRegistry,
+}
+
+impl std::fmt::Debug for StreamMake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamMake").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+impl StreamMake {
+    /// A pipeline without streams, and the stream for it.
+    pub fn new(pipeline: PipelineBuilder, spec: StreamSpec) -> Self {
+        Self { pipeline, spec, looks: Vec::new(), models: ModelRegistry::default() }
+    }
+
+    /// Shows [pictures that are posted](Host::picture) to these detectors, which ask these models.
+    #[must_use]
+    pub fn with_looks(mut self, detectors: Vec<Box<dyn DynDetector>>, models: ModelRegistry) -> Self {
+        (self.looks, self.models) = (detectors, models);
+        self
+    }
+}
+
+/// Puts a stream together.
+pub type StreamFactory = Arc<dyn Fn(&StreamId, &StreamSettings) -> Result<StreamMake> + Send + Sync>;
+
+/// What a host does of what a stream needs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum HostMode {
+    /// All of it: the logs are this process's own. The default.
+    #[default]
+    Whole,
+    /// Takes arrivals in, for workers to act on.
+    Front,
+    /// Runs the streams of the partitions that it claims.
+    Worker(WorkerConfig),
+}
+
+/// How a worker claims partitions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// Its name among the workers, in logs; one is made up where it is empty.
+    pub name: String,
+    /// How long a claim lasts that is not renewed: so long nobody acts for the streams of a worker that has died.
+    #[serde(with = "crate::config::secs")]
+    pub claim: Duration,
+    /// How many partitions it claims at most; with fewer than there are, several workers share them. 0 is no limit: then
+    /// the first worker has all, and the others wait to take over.
+    pub max_partitions: usize,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self { name: String::new(), claim: Duration::from_secs(10), max_partitions: 0 }
+    }
+}
+
+/// What a [`Host`] is made of.
+pub struct HostParts {
+    /// Where arrivals wait for their pipelines. Hosts are its only users.
+    pub inbox: Arc<dyn EventLog>,
+    /// The log of all pipelines, with as many partitions as the inbox where workers share them. Hosts are its only users.
+    pub log: Arc<dyn EventLog>,
+    /// Makes the streams.
+    pub factory: StreamFactory,
+    /// What the streams' people agreed to, where a stream's settings do not say.
+    pub consent: Consent,
+    /// Replaces users by pseudonyms before anything is written.
+    pub pseudonyms: Option<Pseudonymizer>,
+    /// The kinds of events.
+    pub kinds: Kinds,
+    /// Limits.
+    pub config: HostConfig,
+    /// What this process does.
+    pub mode: HostMode,
+    /// How the inbox is read; the clock is each stream's own.
+    pub reading: LogSourceConfig,
+    /// Where time comes from.
+    pub time: Arc<dyn TimeSource>,
+}
+
+impl HostParts {
+    /// With defaults for everything that has one: no consent, no pseudonyms, the shipped kinds, the system's clocks.
+    pub fn new(inbox: Arc<dyn EventLog>, log: Arc<dyn EventLog>, factory: StreamFactory) -> Self {
+        Self {
+            inbox,
+            log,
+            factory,
+            consent: Consent::NONE,
+            pseudonyms: None,
+            kinds: Kinds::builtin(),
+            config: HostConfig::default(),
+            mode: HostMode::default(),
+            reading: LogSourceConfig::default(),
+            time: Arc::new(SystemTimeSource::new()),
+        }
+    }
+}
+
+/// Keeps streams running; see the [module](self). Cheap to clone.
+#[derive(Clone)]
+pub struct Host(Arc<Inner>);
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("live", &self.lives().len()).finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    inbox: Arc<dyn EventLog>,
+    inbox_shared: shared::Shared,
+    log_shared: shared::Shared,
+    factory: StreamFactory,
+    edge: Edge,
+    config: HostConfig,
+    mode: HostMode,
+    reading: LogSourceConfig,
+    time: Arc<dyn TimeSource>,
+    registry: Registry,
+    live: Mutex<HashMap<StreamId, Arc<Live>>>,
+    /// Held while a stream is started, changed or let go.
+    changing: tokio::sync::Mutex<Changing>,
+    tasks: TaskTracker,
+    past: Mutex<StreamStats>,
+    /// The host has stopped.
+    over: CancellationToken,
+}
+
+#[derive(Default)]
+struct Changing {
+    draining: bool,
+}
+
+impl Host {
+    /// Opens the host whose streams are described in folder `dir`, and starts those that were live before.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub async fn open(dir: impl AsRef<Path>, parts: HostParts) -> Result<Self> {
+        Self::open_with(Arc::new(FileStreams::new(dir.as_ref())), parts).await
+    }
+
+    /// Opens the host whose streams are kept in `store`. A whole one starts those that were live before, a worker those of
+    /// the partitions that it claims.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io` or `Unavailable` where what is kept cannot be read; `Config` where inbox and log of a worker have not
+    /// the same number of partitions.
+    pub async fn open_with(store: Arc<dyn StreamStore>, parts: HostParts) -> Result<Self> {
+        let claimed = matches!(parts.mode, HostMode::Worker(_));
+        if claimed && parts.inbox.partitions() != parts.log.partitions() {
+            return Err(Error::config("inbox and log have not the same number of partitions")
+                .with_context("inbox", parts.inbox.partitions())
+                .with_context("log", parts.log.partitions()));
+        }
+        let registry = Registry::open(store).await?;
+        let host = Self(Arc::new(Inner {
+            inbox: parts.inbox.clone(),
+            inbox_shared: shared::Shared::new(parts.inbox, claimed),
+            log_shared: shared::Shared::new(parts.log, claimed),
+            factory: parts.factory,
+            edge: Edge { consent: parts.consent, pseudonyms: parts.pseudonyms, kinds: parts.kinds },
+            config: parts.config,
+            mode: parts.mode,
+            reading: parts.reading,
+            time: parts.time,
+            registry,
+            live: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            tasks: TaskTracker::new(),
+            past: Mutex::default(),
+            over: CancellationToken::new(),
+        }));
+        match &host.0.mode {
+            HostMode::Whole => host.resume().await,
+            HostMode::Front => drop(host.0.tasks.spawn(worker::follow(host.clone()))),
+            HostMode::Worker(config) => {
+                drop(host.0.tasks.spawn(worker::work(host.clone(), config.clone())));
+            }
+        }
+        Ok(host)
+    }
+
+    /// Starts the streams that were live when the process died.
+    async fn resume(&self) {
+        let mut streams = self.0.registry.all();
+        streams.retain(|(_, known)| known.state == StreamState::Live);
+        for (stream, _) in &streams {
+            // Before any of them runs: the logs are not to be trimmed past what the others need.
+            self.log_of(stream);
+            self.inbox_of(stream);
+        }
+        for (stream, _) in streams {
+            match self.start(&stream, None).await {
+                Ok(live) => live.leave(&*self.0.time),
+                // More than there is room for can only come from a changed setting; it starts with its next arrival.
+                Err(error) => tracing::warn!(%stream, "not started: {error}"),
+            }
+        }
+    }
+
+    fn lives(&self) -> MutexGuard<'_, HashMap<StreamId, Arc<Live>>> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes events in: those that are good are durable when it returns, and the stream runs. For each event it says
+    /// why it was refused, or nothing.
+    ///
+    /// # Errors
+    /// Nothing was taken in: `Unavailable` where too many streams are live or the host is stopping, `Conflict` where the
+    /// stream has ended, what the inbox says.
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, the events may have been taken in.
+    pub async fn accept(&self, stream: &StreamId, events: Vec<Incoming>) -> Result<Vec<Option<Error>>> {
+        let consent = self.consent_of(stream);
+        let received = self.0.time.wall();
+        let mut records = Vec::with_capacity(events.len());
+        let refused = events.into_iter().map(|event| {
+            match self.0.edge.seal(stream, consent, event, received) {
+                Ok(event) => records.push(Record::Arrival(Arrival::event(stream, received, event))),
+                Err(error) => return Some(error),
+            }
+            None
+        });
+        let refused = refused.collect();
+        if !records.is_empty() {
+            self.append(stream, &records).await?;
+        }
+        Ok(refused)
+    }
+
+    /// Says that nothing more will come: what is there is decided to the end, and the stream is over.
+    ///
+    /// # Errors
+    /// `NotFound` where the stream is not known; `Unsupported` where its media says when it ends; else as
+    /// [`accept`](Self::accept).
+    pub async fn end(&self, stream: &StreamId) -> Result<()> {
+        let known = self.0.registry.find(stream).ok_or_else(|| unknown(stream))?;
+        if !known.settings.inputs.is_empty() {
+            return Err(Error::new(ErrorKind::Unsupported, format!("{stream} ends when its media does"))
+                .with_hint("stop what publishes it, or stop the stream without ending it"));
+        }
+        if known.state == StreamState::Ended {
+            return Ok(());
+        }
+        self.append(stream, &[Record::Arrival(Arrival::end(stream, self.0.time.wall()))]).await
+    }
+
+    /// Shows a picture to the stream's detectors of pictures; it is kept nowhere. It lies at `at` on the timeline, or where the
+    /// timeline was at `time`. Gives its instant.
+    ///
+    /// # Errors
+    /// `ConsentRequired` where faces may not be looked at; `Unsupported` where nobody looks at pictures; `Unavailable` where
+    /// earlier ones are still being looked at or the stream has no clock yet; else as [`accept`](Self::accept).
+    pub async fn picture(
+        &self,
+        stream: &StreamId,
+        at: Option<Timestamp>,
+        time: Option<WallTime>,
+        frame: VideoFrame,
+    ) -> Result<Timestamp> {
+        self.consent_of(stream).require(Consent { face: true, ..Consent::NONE }, "looking at pictures")?;
+        if self.0.mode == HostMode::Front {
+            let text = "pictures are looked at by the process that runs the stream, and this one does not";
+            return Err(Error::new(ErrorKind::Unsupported, text)
+                .with_hint("post them to a server that has all roles, or send face.expression events"));
+        }
+        let live = match self.enter(stream) {
+            Some(live) => live,
+            None => self.start(stream, None).await?,
+        };
+        let shown = self.show(stream, &live, at, time, frame);
+        live.leave(&*self.0.time);
+        shown
+    }
+
+    fn show(
+        &self,
+        stream: &StreamId,
+        live: &Live,
+        at: Option<Timestamp>,
+        time: Option<WallTime>,
+        frame: VideoFrame,
+    ) -> Result<Timestamp> {
+        let stats = live.stats();
+        let Some(stats) = stats.filter(|stats| at.is_some() || stats.clock.is_some()) else {
+            return Err(Error::new(ErrorKind::Unavailable, format!("the stream {stream} is starting")));
+        };
+        let pictures = live.pictures().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, "nothing here looks at pictures")
+                .with_hint("it takes models of faces: clipcore models pull yunet, and one of expressions; media is looked at by itself")
+        })?;
+        let at = match (at, stats.clock.zip(stats.clock_wall)) {
+            (Some(at), _) => at,
+            (None, Some((clock, wall))) => {
+                let time = time.unwrap_or_else(|| self.0.time.wall());
+                clock.offset_micros(time.as_unix_micros().saturating_sub(wall.as_unix_micros()))
+            }
+            (None, None) => {
+                return Err(Error::invalid("this stream's clock does not know the time of day")
+                    .with_hint("say where the picture lies with ?at=SECONDS"));
+            }
+        };
+        pictures.try_send(Posted { at, frame }).map_err(|_| {
+            Error::new(ErrorKind::Unavailable, "earlier pictures are still being looked at")
+                .with_hint("one a second is enough")
+        })?;
+        Ok(at)
+    }
+
+    async fn append(&self, stream: &StreamId, records: &[Record]) -> Result<()> {
+        if self.0.mode == HostMode::Front {
+            self.announce(stream, None).await?;
+            let partition = partition_of(stream, self.0.inbox.partitions());
+            return self.0.inbox.append(partition, records).await.map(drop);
+        }
+        let live = match self.enter(stream) {
+            Some(live) => live,
+            None => self.start(stream, None).await?,
+        };
+        let partition = partition_of(stream, self.0.inbox.partitions());
+        let done = self.0.inbox.append(partition, records).await;
+        if let Ok(first) = done {
+            live.appended(first + records.len() as u64);
+        }
+        live.leave(&*self.0.time);
+        done.map(drop)
+    }
+
+    /// The live stream, which does not become idle until it is [left](Live::leave).
+    fn enter(&self, stream: &StreamId) -> Option<Arc<Live>> {
+        let lives = self.lives();
+        let live = lives.get(stream).filter(|live| !live.stop.is_cancelled())?;
+        live.entered.fetch_add(1, Ordering::SeqCst);
+        Some(live.clone())
+    }
+
+    /// Starts a stream, or gives it other settings; where it runs with others, it is stopped and starts with these.
+    ///
+    /// # Errors
+    /// `Unavailable` where too many streams are live or known; `Conflict` where it has ended; `Config` where
+    /// the settings make no stream.
+    pub async fn put(&self, stream: &StreamId, settings: StreamSettings) -> Result<StreamStatus> {
+        if self.0.mode == HostMode::Front {
+            self.announce(stream, Some(settings)).await?;
+            return self.status(stream).ok_or_else(|| unknown(stream));
+        }
+        // What cannot be built is refused now, not found out by a supervisor later; but a recording that runs cannot be opened
+        // a second time to try.
+        let records = self.status(stream).is_some_and(|s| s.stats.is_some() && !s.settings.inputs.is_empty());
+        if !records {
+            (self.0.factory)(stream, &self.effective(&settings))?;
+        }
+        let live = self.start(stream, Some(settings)).await?;
+        live.leave(&*self.0.time);
+        self.status(stream).ok_or_else(|| unknown(stream))
+    }
+
+    /// Sees to it that the stream is kept as a live one, with these settings where there are some; gives what it was
+    /// and is. The caller holds `changing`.
+    async fn keep(
+        &self,
+        changing: &Changing,
+        stream: &StreamId,
+        settings: Option<StreamSettings>,
+    ) -> Result<(Option<Known>, Known)> {
+        if changing.draining {
+            return Err(Error::new(ErrorKind::Unavailable, "this server is stopping")
+                .with_hint("send it again in a moment"));
+        }
+        let before = self.0.registry.find(stream);
+        if before.as_ref().is_some_and(|known| known.state == StreamState::Ended) {
+            return Err(Error::new(ErrorKind::Conflict, format!("the stream {stream} has ended"))
+                .with_hint("give what comes now another stream id"));
+        }
+        if !self.lives().contains_key(stream) {
+            self.has_room(before.is_none())?;
+        }
+        let now = Known {
+            settings: settings.or_else(|| before.as_ref().map(|k| k.settings.clone())).unwrap_or_default(),
+            state: StreamState::Live,
+        };
+        if before.as_ref() != Some(&now) {
+            self.0.registry.save(stream, now.clone()).await?;
+        }
+        Ok((before, now))
+    }
+
+    /// Tells workers of the stream.
+    async fn announce(&self, stream: &StreamId, settings: Option<StreamSettings>) -> Result<()> {
+        let changing = self.0.changing.lock().await;
+        self.keep(&changing, stream, settings).await.map(drop)
+    }
+
+    /// Starts the stream where it is not live; it is entered.
+    async fn start(&self, stream: &StreamId, settings: Option<StreamSettings>) -> Result<Arc<Live>> {
+        let changing = self.0.changing.lock().await;
+        let entered = self.enter(stream);
+        let (before, now) = match self.keep(&changing, stream, settings).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                entered.inspect(|live| live.leave(&*self.0.time));
+                return Err(error);
+            }
+        };
+        if let Some(live) = entered {
+            if before.is_some_and(|known| known.settings != now.settings) {
+                live.restart();
+            }
+            return Ok(live);
+        }
+        let live = Arc::new(Live::new(&*self.0.time));
+        live.entered.fetch_add(1, Ordering::SeqCst);
+        self.lives().insert(stream.clone(), live.clone());
+        self.0.tasks.spawn(supervise::supervise(self.clone(), stream.clone(), live.clone()));
+        Ok(live)
+    }
+
+    /// Something has come for the stream: whether it is live. Then it does not become idle now.
+    fn touch(&self, stream: &StreamId) -> bool {
+        self.lives().get(stream).inspect(|live| live.touch(&*self.0.time)).is_some()
+    }
+
+    fn has_room(&self, new: bool) -> Result<()> {
+        let config = &self.0.config;
+        if self.lives().len() >= config.max_streams {
+            let text = format!("{} streams are live, as many as may be", config.max_streams);
+            return Err(Error::new(ErrorKind::Unavailable, text)
+                .with_hint("end streams that are over, or raise host.max_streams"));
+        }
+        if new && self.0.registry.len() >= config.max_known {
+            let text = format!("{} streams are known, as many as may be", config.max_known);
+            return Err(Error::new(ErrorKind::Unavailable, text)
+                .with_retryable(false)
+                .with_hint("raise host.max_known, or use another folder for the data"));
+        }
+        Ok(())
+    }
+
+    fn consent_of(&self, stream: &StreamId) -> Consent {
+        self.0.registry.find(stream).and_then(|k| k.settings.consent).unwrap_or(self.0.edge.consent)
+    }
+
+    fn effective(&self, settings: &StreamSettings) -> StreamSettings {
+        StreamSettings { consent: Some(settings.consent.unwrap_or(self.0.edge.consent)), ..settings.clone() }
+    }
+
+    /// What is known of a stream.
+    pub fn status(&self, stream: &StreamId) -> Option<StreamStatus> {
+        let known = self.0.registry.find(stream)?;
+        let live = self.lives().get(stream).cloned();
+        Some(status(stream.clone(), known, live.as_deref()))
+    }
+
+    /// What is known of all streams, in order of their ids.
+    pub fn streams(&self) -> Vec<StreamStatus> {
+        let lives = self.lives().clone();
+        let all = self.0.registry.all().into_iter();
+        all.map(|(stream, known)| {
+            let live = lives.get(&stream).cloned();
+            status(stream, known, live.as_deref())
+        })
+        .collect()
+    }
+
+    /// How many streams are live.
+    pub fn live_streams(&self) -> usize {
+        self.lives().len()
+    }
+
+    /// The latest signals of a live stream, oldest first.
+    pub fn signals(&self, stream: &StreamId) -> Vec<Signal> {
+        self.lives().get(stream).map(|live| live.signals()).unwrap_or_default()
+    }
+
+    /// What all streams have counted since the host was opened; `clock`, `watermark` and `pending` are left out.
+    pub fn totals(&self) -> StreamStats {
+        let mut totals = self.0.past.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for live in self.lives().values() {
+            if let Some(stats) = live.stats() {
+                totals.add(&stats);
+            }
+        }
+        totals
+    }
+
+    /// How many records of the inbox the stream that is furthest behind has not read.
+    pub fn inbox_lag(&self) -> u64 {
+        self.lives().values().map(|live| live.lag()).max().unwrap_or(0)
+    }
+
+    /// What the log holds of a stream's events from offset `from` on, at most `max` records looked at, and the offset to go
+    /// on from.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub async fn events(
+        &self,
+        stream: &StreamId,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, AnyEvent)>, Offset)> {
+        let log = self.0.log_shared.whole();
+        let read = log.read(partition_of(stream, log.partitions()), from, max).await?;
+        let next = read.last().map_or(from, |(offset, _)| offset + 1);
+        let events = read.into_iter().filter_map(|(offset, record)| match record {
+            Record::Event(event) if event.stream() == stream => Some((offset, event)),
+            _ => None,
+        });
+        Ok((events.collect(), next))
+    }
+
+    /// Stops every stream in good order: what is taken in and decided is finished, and nothing is ended. What comes
+    /// after is refused. Streams that were live start again with the next [`open`](Self::open).
+    pub async fn drain(&self) {
+        self.0.changing.lock().await.draining = true;
+        self.0.over.cancel();
+        for live in self.lives().values() {
+            live.stop.cancel();
+        }
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// A stream's own view of the log that all share.
+    fn log_of(&self, stream: &StreamId) -> Arc<SharedLog> {
+        self.0.log_shared.of(stream)
+    }
+
+    fn inbox_of(&self, stream: &StreamId) -> Arc<SharedLog> {
+        self.0.inbox_shared.of(stream)
+    }
+}
+
+fn unknown(stream: &StreamId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no stream {stream}"))
+        .with_hint("it begins with its first event")
+}
+
+fn status(id: StreamId, known: Known, live: Option<&Live>) -> StreamStatus {
+    let told = live.map(Live::told).unwrap_or_default();
+    StreamStatus {
+        id,
+        state: if told.error.is_some() { StreamState::Failed } else { known.state },
+        settings: known.settings,
+        stats: live.and_then(Live::stats),
+        repeated: live.map_or(0, |live| live.repeated.load(Ordering::Relaxed)),
+        error: told.error,
+        notices: told.notices.into(),
+    }
+}

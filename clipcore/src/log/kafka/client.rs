@@ -1,0 +1,166 @@
+//! Settings of clients, topics, and errors.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use super::KafkaLogConfig;
+use crate::{Error, ErrorKind, Result};
+
+/// The longest message: a call's records go in one, as far as they fit.
+pub(super) const MESSAGE_BYTES: usize = 16 << 20;
+
+/// What all clients are told.
+pub(super) fn settings(config: &KafkaLogConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    let millis = |duration: Duration| duration.as_millis().to_string();
+    client
+        .set("bootstrap.servers", &config.brokers)
+        .set("client.id", "clipcore")
+        .set("message.max.bytes", (MESSAGE_BYTES + (1 << 20)).to_string())
+        .set("socket.timeout.ms", millis(config.timeout / 2))
+        .set("socket.nagle.disable", "true")
+        .set("reconnect.backoff.ms", "20")
+        .set("reconnect.backoff.max.ms", "500")
+        .set("retry.backoff.ms", "20")
+        .set("retry.backoff.max.ms", "200");
+    for (key, value) in &config.settings {
+        client.set(key, value);
+    }
+    client
+}
+
+pub(super) fn consumer(config: &KafkaLogConfig) -> Result<BaseConsumer> {
+    settings(config)
+        .set("isolation.level", "read_committed")
+        .set("group.id", format!("{}-reader", config.prefix))
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
+        // Whoever reads at the end is told so at once.
+        .set("fetch.wait.max.ms", "10")
+        .set("fetch.error.backoff.ms", "20")
+        .set("queued.max.messages.kbytes", "16384")
+        .create()
+        .map_err(|e| explain(&e, config))
+}
+
+pub(super) fn admin(config: &KafkaLogConfig) -> Result<AdminClient<DefaultClientContext>> {
+    settings(config).create().map_err(|e| explain(&e, config))
+}
+
+/// Makes the two topics where they are missing; gives how many partitions they have.
+pub(super) async fn topics(config: &KafkaLogConfig) -> Result<u32> {
+    let admin = admin(config)?;
+    let replicas = if config.replication == 0 { -1 } else { i32::from(config.replication) };
+    let (log, checkpoints) = (config.log_topic(), config.checkpoint_topic());
+    let longest = MESSAGE_BYTES.to_string();
+    let new = |name, policy| {
+        NewTopic::new(name, config.partitions as i32, TopicReplication::Fixed(replicas))
+            .set("cleanup.policy", policy)
+            .set("retention.ms", "-1")
+            .set("retention.bytes", "-1")
+            .set("max.message.bytes", &longest)
+    };
+    let options =
+        AdminOptions::new().request_timeout(Some(config.timeout)).operation_timeout(Some(config.timeout));
+    let wanted = [new(&log, "delete"), new(&checkpoints, "compact")];
+    let made = admin.create_topics(&wanted, &options).await.map_err(|e| explain(&e, config))?;
+    for result in made {
+        match result {
+            Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+            Err((topic, code)) => {
+                return Err(explain(&KafkaError::AdminOp(code), config).with_context("topic", topic));
+            }
+        }
+    }
+    let config = config.clone();
+    crate::durable::blocking(move || {
+        let consumer = consumer(&config)?;
+        let count = |topic: &str| {
+            // A topic that was made a moment ago may not be known everywhere yet.
+            for _ in 0..100 {
+                let metadata = consumer
+                    .fetch_metadata(Some(topic), config.timeout)
+                    .map_err(|e| explain(&e, &config).with_context("topic", topic))?;
+                match metadata.topics().first() {
+                    Some(found) if !found.partitions().is_empty() && found.error().is_none() => {
+                        return Ok(found.partitions().len());
+                    }
+                    _ => std::thread::sleep(Duration::from_millis(50)),
+                }
+            }
+            Err(Error::new(ErrorKind::Unavailable, "Kafka does not know the topic yet")
+                .with_context("topic", topic))
+        };
+        let (log, checkpoints) = (count(&config.log_topic())?, count(&config.checkpoint_topic())?);
+        if log != checkpoints {
+            return Err(Error::config(format!(
+                "the topics of the log have {log} and {checkpoints} partitions"
+            ))
+            .with_context("prefix", &config.prefix)
+            .with_hint("both need the same number: choose another prefix, or make the topics again"));
+        }
+        Ok(log as u32)
+    })
+    .await
+}
+
+/// rdkafka's error as one of clipcore's.
+pub(super) fn explain(e: &KafkaError, config: &KafkaLogConfig) -> Error {
+    let code = match e {
+        KafkaError::Transaction(e) => Some(e.code()),
+        KafkaError::AdminOp(code) => Some(*code),
+        e => e.rdkafka_error_code(),
+    };
+    let error = match code {
+        Some(Code::MessageTimedOut | Code::RequestTimedOut | Code::OperationTimedOut | Code::TimedOutQueue) => {
+            Error::new(ErrorKind::Timeout, "Kafka did not answer in time")
+                .with_hint("are the brokers running and reachable under the names that they advertise?")
+        }
+        Some(
+            Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::BrokerNotAvailable
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+            | Code::NetworkException
+            | Code::ConcurrentTransactions
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::InProgress
+            | Code::PurgeInflight
+            | Code::PurgeQueue
+            | Code::Retry,
+        ) => Error::new(ErrorKind::Unavailable, "Kafka cannot be reached, or is not ready")
+            .with_hint("are the brokers running and reachable under the names that they advertise?"),
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => {
+            Error::invalid("this message is too long for Kafka")
+        }
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed,
+        ) => Error::config("Kafka does not allow this client what it needs")
+            .with_hint("it reads, writes, makes and trims the topics PREFIX.log and PREFIX.checkpoints, with transactions"),
+        _ if matches!(e, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)) => {
+            Error::config("the settings for Kafka are wrong")
+        }
+        _ => Error::new(ErrorKind::Unavailable, "Kafka refused a request"),
+    };
+    error.with_context("brokers", &config.brokers).with_source(e.to_string())
+}

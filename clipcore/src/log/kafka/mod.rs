@@ -1,0 +1,303 @@
+//! A log in Kafka (3.0 or newer, and what speaks like it with transactions), for several processes on several machines.
+//!
+//! ```text
+//! clipcore.log          one message a call of append: key the stream's id, value the records, one line of JSON each
+//! clipcore.checkpoints  compacted: key "lease" or "checkpoint:CONSUMER", value JSON with the fencing token
+//! ```
+//!
+//! `clipcore` is the [prefix](KafkaLogConfig::prefix); partition n of the one belongs to partition n of the other. Both topics are
+//! made where they are missing, without any retention of their own: [`trim`](EventLog::trim) deletes records. Any consumer
+//! reads the log with `isolation.level=read_committed`.
+//!
+//! # Offsets
+//! A call's records are one message, so that they stay together whoever else appends. The offset of record i of the message
+//! at Kafka's offset k is 4096 k + i.
+//!
+//! # What is acknowledged
+//! Every batch of appends, every lease and every checkpoint is a transaction of an idempotent producer with `acks=all`: all of
+//! it is there or nothing. It survives as many brokers as `min.insync.replicas` less one; for that, make the topics with
+//! [`replication`](KafkaLogConfig::replication) 3 and set `min.insync.replicas=2` at the brokers.
+//!
+//! Where the answer to a commit is lost, the writer takes its transactional id over anew, which settles the transaction, and
+//! then looks whether the messages are there, before it sends anything else. A caller may repeat a call that failed: its
+//! records are not appended twice, as long as this process lives.
+//!
+//! A process that dies within a transaction holds readers up until Kafka ends it, after [`timeout`](KafkaLogConfig::timeout).
+//!
+//! # Leases
+//! All owners of a partition use one transactional id: whoever [acquires](EventLog::acquire) it makes Kafka refuse the former owner's
+//! checkpoints. Nothing runs out by itself. A lease is used through the log that acquired it.
+
+mod client;
+mod owners;
+mod producer;
+mod reader;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::admin::AdminOptions;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use self::client::{admin, explain, topics};
+use self::owners::Owners;
+use self::reader::{Committed, Reader};
+use self::writer::KafkaWriter;
+use super::appends::{Request, Writer};
+use super::{Checkpoint, EventLog, Lease, Offset, Record, no_partition, readable};
+use crate::durable::blocking;
+use crate::event::Kinds;
+use crate::{Error, ErrorKind, Result, config};
+
+/// Most records of a message.
+const RECORDS: usize = 1 << BITS;
+const BITS: u32 = 12;
+
+/// How a log in Kafka is set up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaLogConfig {
+    /// Some of the brokers: `host:port`, with commas between.
+    pub brokers: String,
+    /// What the names of the topics begin with: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    pub prefix: String,
+    /// How many partitions a new log gets, 1 to 1024; an existing log keeps its own number.
+    pub partitions: u32,
+    /// On how many brokers new topics are kept; 0 leaves it to the brokers' default.
+    pub replication: u8,
+    /// How long each step of a call may take: sending, committing, reading; in seconds in files, at least 2.
+    #[serde(with = "config::secs")]
+    pub timeout: Duration,
+    /// Longest record in bytes of JSON; longer ones are refused.
+    pub max_record_bytes: usize,
+    /// Further settings of librdkafka, by its names.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Default for KafkaLogConfig {
+    fn default() -> Self {
+        Self {
+            brokers: "127.0.0.1:9092".to_owned(),
+            prefix: "clipcore".to_owned(),
+            partitions: 1,
+            replication: 0,
+            timeout: Duration::from_secs(10),
+            max_record_bytes: 1 << 20,
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+impl KafkaLogConfig {
+    fn log_topic(&self) -> String {
+        format!("{}.log", self.prefix)
+    }
+
+    fn checkpoint_topic(&self) -> String {
+        format!("{}.checkpoints", self.prefix)
+    }
+
+    fn validate(&self) -> Result<()> {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        if !(1..=64).contains(&self.prefix.len()) || !self.prefix.bytes().all(fits) {
+            return Err(Error::config("this cannot begin the names of topics")
+                .with_context("prefix", crate::ids::shorten(&self.prefix))
+                .with_hint("use 1 to 64 of A-Z a-z 0-9 . _ -"));
+        }
+        if !(1..=1024).contains(&self.partitions) {
+            return Err(Error::config("a log has 1 to 1024 partitions"));
+        }
+        if self.timeout < Duration::from_secs(2) {
+            return Err(Error::config("timeout is less than two seconds, which is too short for Kafka"));
+        }
+        if self.max_record_bytes > client::MESSAGE_BYTES / 2 {
+            return Err(Error::config("max_record_bytes is more than the 8 MiB that fit into a message"));
+        }
+        Ok(())
+    }
+}
+
+/// A log that several processes share through Kafka; see the [module](self) for topics and promises.
+///
+/// Appends of one process to a partition share transactions. A partition that is appended to or owned has a producer of its
+/// own, and one that is read a consumer: threads and connections each, so many partitions in one process are dear.
+///
+/// # Errors
+/// `Unavailable` or `Timeout` (both retryable) where the brokers cannot be reached; `Config` where they refuse.
+#[derive(Debug)]
+pub struct KafkaLog {
+    partitions: Vec<Partition>,
+    config: KafkaLogConfig,
+    kinds: Kinds,
+}
+
+#[derive(Debug)]
+struct Partition {
+    appends: mpsc::Sender<Request>,
+    reader: Arc<Mutex<Reader>>,
+    committed: Arc<Committed>,
+    owners: Arc<Mutex<Owners>>,
+}
+
+/// What is behind the locks stays usable after a panic elsewhere: broken clients fail with errors of their own.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The offset of a message's first record.
+fn offset_of(message: i64) -> Offset {
+    (message.max(0) as u64) << BITS
+}
+
+impl KafkaLog {
+    /// Opens the log, or begins one. `kinds` reads the events back. Must be called on a tokio runtime, which then runs
+    /// the log's writers.
+    ///
+    /// # Errors
+    /// `Config` for settings that make no sense; `Unavailable` or `Timeout` where the brokers cannot be reached.
+    pub async fn open(mut config: KafkaLogConfig, kinds: Kinds) -> Result<Self> {
+        config.validate()?;
+        config.partitions = topics(&config).await.map_err(|e| e.with_operation("kafka_log::open"))?;
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|e| {
+            Error::new(ErrorKind::Internal, "the system gives no random numbers").with_source(e)
+        })?;
+        let writer = crate::hex(&bytes);
+        let partitions = (0..config.partitions)
+            .map(|number| {
+                let reader = Arc::new(Mutex::new(Reader::new(&config, config.log_topic(), number)));
+                let committed = Arc::new(Committed::default());
+                let remote = KafkaWriter::new(&config, number, &writer, reader.clone(), committed.clone());
+                let owners = Arc::new(Mutex::new(Owners::new(&config, number)));
+                Partition { appends: Writer::start(remote), reader, committed, owners }
+            })
+            .collect();
+        Ok(Self { partitions, config, kinds })
+    }
+
+    fn partition(&self, partition: u32) -> Result<&Partition> {
+        self.partitions.get(partition as usize).ok_or_else(|| no_partition(partition, self.partitions()))
+    }
+
+    /// The oldest kept message and the one after the last, in Kafka's offsets.
+    async fn bounds(&self, partition: u32) -> Result<(i64, i64)> {
+        let part = self.partition(partition)?;
+        let (reader, committed) = (part.reader.clone(), part.committed.clone());
+        blocking(move || lock(&reader).bounds(&committed)).await
+    }
+}
+
+#[async_trait]
+impl EventLog for KafkaLog {
+    fn partitions(&self) -> u32 {
+        self.config.partitions
+    }
+
+    async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
+        let part = self.partition(partition)?;
+        let lines: Vec<_> = records.iter().map(|r| readable(r, &self.kinds)).collect::<Result<_>>()?;
+        if let Some(long) = lines.iter().find(|line| line.len() > self.config.max_record_bytes) {
+            return Err(Error::invalid(format!("a record of {} bytes is too long for the log", long.len()))
+                .with_context("max_record_bytes", self.config.max_record_bytes));
+        }
+        let Some(first) = records.first() else {
+            return Ok(offset_of(self.bounds(partition).await?.1));
+        };
+        let same = records.iter().all(|record| record.stream() == first.stream());
+        let key = if same { first.stream().to_string() } else { String::new() };
+        let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
+        let (reply, answer) = oneshot::channel();
+        part.appends.send(Request { key, token: None, lines, reply }).await.map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("kafka_log::append"))
+    }
+
+    async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
+        let part = self.partition(partition)?;
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        let (reader, committed, kinds) = (part.reader.clone(), part.committed.clone(), self.kinds.clone());
+        let read = move || {
+            let mut records = Vec::new();
+            let mut bad = None;
+            let mut reader = lock(&reader);
+            let begin = i64::try_from(from >> BITS).unwrap_or(i64::MAX);
+            reader.read(begin, &committed, |message, _, text| {
+                for (offset, line) in (offset_of(message)..).zip(text.split(|b| *b == b'\n')) {
+                    if offset < from {
+                        continue;
+                    }
+                    if records.len() == max {
+                        return Ok(false);
+                    }
+                    match Record::from_json(line, &kinds) {
+                        Ok(record) => records.push((offset, record)),
+                        Err(e) => {
+                            bad = Some(e.with_context("offset", offset));
+                            return Ok(false);
+                        }
+                    }
+                }
+                Ok(records.len() < max)
+            })?;
+            match bad {
+                // Those before it are given first.
+                Some(e) if records.is_empty() => {
+                    Err(Error::new(ErrorKind::Corrupt, "a record of the log cannot be read").with_source(e))
+                }
+                _ => Ok(records),
+            }
+        };
+        blocking(read).await.map_err(|e| e.with_operation("kafka_log::read"))
+    }
+
+    async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease> {
+        let owners = self.partition(partition)?.owners.clone();
+        let owner = owner.to_owned();
+        blocking(move || lock(&owners).acquire(&owner))
+            .await
+            .map_err(|e| e.with_operation("kafka_log::acquire"))
+    }
+
+    async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()> {
+        let owners = self.partition(lease.partition)?.owners.clone();
+        let (lease, consumer, checkpoint) = (lease.clone(), consumer.to_owned(), checkpoint.clone());
+        blocking(move || lock(&owners).checkpoint(&lease, &consumer, &checkpoint))
+            .await
+            .map_err(|e| e.with_operation("kafka_log::checkpoint"))
+    }
+
+    async fn last_checkpoint(&self, partition: u32, consumer: &str) -> Result<Option<Checkpoint>> {
+        let owners = self.partition(partition)?.owners.clone();
+        let consumer = consumer.to_owned();
+        blocking(move || lock(&owners).last_checkpoint(&consumer)).await
+    }
+
+    async fn trim(&self, partition: u32, before: Offset) -> Result<()> {
+        let (low, end) = self.bounds(partition).await?;
+        let before = i64::try_from(before >> BITS).unwrap_or(i64::MAX).min(end);
+        if before <= low {
+            return Ok(());
+        }
+        let mut offsets = TopicPartitionList::new();
+        let failed = |e| explain(&e, &self.config).with_operation("kafka_log::trim");
+        offsets
+            .add_partition_offset(&self.config.log_topic(), partition as i32, KafkaOffset::Offset(before))
+            .map_err(failed)?;
+        let options = AdminOptions::new().request_timeout(Some(self.config.timeout));
+        let deleted = admin(&self.config)?.delete_records(&offsets, &options).await.map_err(failed)?;
+        for element in deleted.elements() {
+            element.error().map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    async fn trimmed(&self, partition: u32) -> Result<Offset> {
+        Ok(offset_of(self.bounds(partition).await?.0))
+    }
+}

@@ -1,0 +1,182 @@
+//! Reads one partition of a topic, committed messages only.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use super::KafkaLogConfig;
+use super::client::{consumer, explain};
+use crate::clock::{SystemTimeSource, TimeSource};
+use crate::{Error, ErrorKind, Result};
+
+/// How long a message that must be there may keep one waiting before the question is put again.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A consumer of one partition. Its calls block.
+pub(super) struct Reader {
+    config: KafkaLogConfig,
+    topic: String,
+    partition: u32,
+    consumer: Option<BaseConsumer>,
+    /// What the consumer gives next; nothing where it was assigned nothing yet.
+    position: Option<i64>,
+    /// From the first offset up to the second there are only marks of transactions and what was aborted.
+    barren: (i64, i64),
+    /// The message that was given last: whoever reads on may want the rest of it.
+    held: Option<Held>,
+}
+
+struct Held {
+    offset: i64,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader")
+            .field("topic", &self.topic)
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The offset after what this process was told is committed. Kafka answers a commit before its readers see it.
+#[derive(Debug, Default)]
+pub(super) struct Committed(AtomicI64);
+
+impl Committed {
+    pub(super) fn note(&self, offset: i64) {
+        self.0.fetch_max(offset + 1, Ordering::SeqCst);
+    }
+}
+
+impl Reader {
+    pub(super) fn new(config: &KafkaLogConfig, topic: String, partition: u32) -> Self {
+        Self {
+            config: config.clone(),
+            topic,
+            partition,
+            consumer: None,
+            position: None,
+            barren: (0, 0),
+            held: None,
+        }
+    }
+
+    fn consumer(&mut self) -> Result<&BaseConsumer> {
+        if self.consumer.is_none() {
+            self.consumer = Some(consumer(&self.config)?);
+            self.position = None;
+        }
+        self.consumer.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "there is no consumer"))
+    }
+
+    /// The oldest offset that is kept, and the one after the last that readers see.
+    pub(super) fn bounds(&mut self, committed: &Committed) -> Result<(i64, i64)> {
+        let (topic, partition, timeout) = (self.topic.clone(), self.partition as i32, self.config.timeout);
+        let config = self.config.clone();
+        let clock = SystemTimeSource::new();
+        let consumer = self.consumer()?;
+        loop {
+            let found = consumer.fetch_watermarks(&topic, partition, timeout);
+            let (low, end) = found.map_err(|e| explain(&e, &config).with_context("topic", &topic))?;
+            if end >= committed.0.load(Ordering::SeqCst) {
+                return Ok((low, end));
+            }
+            if clock.elapsed() > timeout {
+                return Err(Error::new(ErrorKind::Timeout, "Kafka does not show what it has committed")
+                    .with_context("topic", &topic)
+                    .with_hint("a transaction of a process that died may hold it up for some seconds"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Gives messages (offset, key, value) from `from` on to `take`, until it has enough or the end is reached.
+    /// A message that `take` does not want is given again by the next call.
+    pub(super) fn read(
+        &mut self,
+        from: i64,
+        committed: &Committed,
+        mut take: impl FnMut(i64, &[u8], &[u8]) -> Result<bool>,
+    ) -> Result<()> {
+        let (low, end) = self.bounds(committed)?;
+        let mut next = from.max(low);
+        let clock = SystemTimeSource::new();
+        let (topic, partition) = (self.topic.clone(), self.partition as i32);
+        let config = self.config.clone();
+        let failed = |e: &KafkaError| explain(e, &config).with_context("topic", &topic);
+        let mut heard = clock.elapsed();
+        if let Some(held) = self.held.as_ref().filter(|held| held.offset == next) {
+            if !take(held.offset, &held.key, &held.value)? {
+                return Ok(());
+            }
+            next += 1;
+        }
+        while next < end && !(self.barren.0 == next && end <= self.barren.1) {
+            self.consumer()?;
+            // Borrowed apart from the position beside it.
+            let Some(consumer) = &self.consumer else { continue };
+            match self.position {
+                Some(position) if position == next => {}
+                // Assigning anew what is assigned can trip an assertion in librdkafka 2.12.
+                Some(_) => {
+                    if let Err(e) = consumer.seek(&topic, partition, Offset::Offset(next), config.timeout) {
+                        if clock.elapsed() > config.timeout {
+                            return Err(failed(&e));
+                        }
+                        self.consumer = None;
+                        continue;
+                    }
+                }
+                None => {
+                    let mut at = TopicPartitionList::new();
+                    at.add_partition_offset(&topic, partition, Offset::Offset(next))
+                        .map_err(|e| failed(&e))?;
+                    consumer.assign(&at).map_err(|e| failed(&e))?;
+                }
+            }
+            self.position = Some(next);
+            match consumer.poll(PATIENCE) {
+                Some(Ok(message)) => {
+                    heard = clock.elapsed();
+                    let offset = message.offset();
+                    // What an earlier assignment had fetched already.
+                    if offset < next {
+                        continue;
+                    }
+                    let of = |part: Option<&[u8]>| part.unwrap_or_default().to_vec();
+                    let held = Held { offset, key: of(message.key()), value: of(message.payload()) };
+                    drop(message);
+                    next = offset + 1;
+                    self.position = Some(next);
+                    let more = take(held.offset, &held.key, &held.value);
+                    self.held = Some(held);
+                    if !more? {
+                        return Ok(());
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.barren = (next, end);
+                    return Ok(());
+                }
+                other => {
+                    // The end is told once only: where it was told before this question, it is asked for again.
+                    self.position = Some(-1);
+                    if clock.elapsed().saturating_sub(heard) > config.timeout {
+                        return Err(match other {
+                            Some(Err(e)) => failed(&e),
+                            _ => Error::new(ErrorKind::Timeout, "Kafka did not answer in time")
+                                .with_context("topic", &topic),
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! The log in Kafka, against a real broker: its contract, lost answers, a broker that is killed. Few tests, since a
+//! broker takes seconds to start.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use clipcore::conformance::log as kit;
+use clipcore::event::Kinds;
+use clipcore::log::{Checkpoint, EventLog, KafkaLog, KafkaLogConfig, Record};
+use clipcore::{ErrorKind, Result};
+use serde_json::json;
+
+use crate::support::kafka::Kafka;
+
+async fn open(config: &KafkaLogConfig) -> Result<KafkaLog> {
+    KafkaLog::open(config.clone(), Kinds::builtin()).await
+}
+
+fn config(kafka: &Kafka, prefix: &str) -> KafkaLogConfig {
+    KafkaLogConfig { brokers: kafka.brokers(), prefix: prefix.to_owned(), ..KafkaLogConfig::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms() {
+    let Some(kafka) = Kafka::start("kafka::conforms") else { return };
+    let number = AtomicU32::new(0);
+    let fresh = || format!("fresh{}", number.fetch_add(1, Ordering::Relaxed));
+    let make = async || open(&KafkaLogConfig { partitions: 2, ..config(&kafka, &fresh()) }).await;
+    let (reopened, shared) = (config(&kafka, "reopened"), config(&kafka, "shared"));
+    futures::join!(
+        kit::log(make),
+        kit::log_reopened(async || open(&reopened).await),
+        kit::log_shared(async || open(&shared).await)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_network_and_broker_cost_nothing() {
+    let Some(mut kafka) = Kafka::start("kafka::failures_of_network_and_broker_cost_nothing") else { return };
+    let config = KafkaLogConfig { timeout: Duration::from_secs(2), ..config(&kafka, "cut") };
+    let log = open(&config).await.unwrap();
+    let mend = async || kafka.proxy.mend();
+    kit::log_interrupted(&log, async || kafka.proxy.lose_answers(), mend).await;
+
+    a_killed_broker_costs_nothing(
+        &mut kafka,
+        &KafkaLogConfig { prefix: "killed".to_owned(), ..config.clone() },
+    )
+    .await;
+
+    kafka.stop();
+    let error = open(&config).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&kafka.brokers()) && text.contains("are the brokers running"), "{text}");
+    let wrong = KafkaLogConfig { prefix: "a b".to_owned(), ..config.clone() };
+    assert_eq!(open(&wrong).await.unwrap_err().kind(), ErrorKind::Config);
+    let settings = [("no.such.setting".to_owned(), "1".to_owned())].into();
+    let error = open(&KafkaLogConfig { settings, ..config }).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Config && error.to_string().contains("no.such.setting"), "{error}");
+}
+
+async fn a_killed_broker_costs_nothing(kafka: &mut Kafka, config: &KafkaLogConfig) {
+    let log = Arc::new(open(config).await.unwrap());
+    let lease = log.acquire(0, "owner").await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..3)
+        .map(|writer| {
+            let (log, stop) = (log.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let id = format!("{writer}-{}", acknowledged.len());
+                    while let Err(e) = log.append(0, &[kit::marker(&id)]).await {
+                        assert!(e.is_retryable(), "{e}");
+                    }
+                    acknowledged.push(id);
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let checkpoint = Checkpoint { next: 7, state: json!("before") };
+    log.checkpoint(&lease, "c", &checkpoint).await.unwrap();
+    kafka.stop();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    kafka.resume();
+    tokio::time::sleep(Duration::from_millis(2000)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    let mut found: Vec<String> = Vec::new();
+    let mut from = 0;
+    loop {
+        let some = log.read(0, from, 100).await.unwrap();
+        let Some((last, _)) = some.last() else { break };
+        from = last + 1;
+        found.extend(some.iter().map(|(_, record)| match record {
+            Record::Event(event) => event.header().id.to_string(),
+            other => panic!("{other:?}"),
+        }));
+    }
+    assert!(acknowledged.len() > 20, "only {} records were written", acknowledged.len());
+    found.sort();
+    acknowledged.sort();
+    assert_eq!(found, acknowledged);
+    assert_eq!(log.last_checkpoint(0, "c").await.unwrap(), Some(checkpoint));
+    log.checkpoint(&lease, "c", &Checkpoint { next: 9, state: json!(1) }).await.unwrap();
+}

@@ -1,0 +1,7 @@
+//! What goes over Redis, against real servers.
+
+mod log;
+#[cfg(feature = "rq")]
+mod rq;
+mod sink;
+mod source;

@@ -1,0 +1,92 @@
+//! A real Kafka broker (KRaft, one node) on free ports, with its files in a folder of its own. Clients reach it through a
+//! proxy whose address it advertises, so that the network can fail.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::programs::{require, run, skipped};
+use super::proxy::Proxy;
+use super::server::{Server, free_port};
+
+/// A running broker; ends with its owner.
+pub struct Kafka {
+    dir: tempfile::TempDir,
+    server: Server,
+    pub proxy: Proxy,
+}
+
+impl Kafka {
+    /// Starts one. `None`, noted as skipped, where Java or the broker's files are missing.
+    ///
+    /// # Panics
+    /// Where it does not listen.
+    pub fn start(test: &str) -> Option<Self> {
+        if !lib().is_dir() {
+            skipped(test, "target/kafka is not there (scripts/kafka.sh makes it; needs Maven)");
+            return None;
+        }
+        if !require(test, &["java"]) {
+            return None;
+        }
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let server = Server::new();
+        let (port, controller, internal) = (server.port, free_port(), free_port());
+        let proxy = Proxy::new(port);
+        let settings = format!(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners=CLIENT://127.0.0.1:{port},INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=CLIENT://127.0.0.1:{},INTERNAL://127.0.0.1:{internal}\n\
+             controller.listener.names=CONTROLLER\ninter.broker.listener.name=INTERNAL\n\
+             listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
+             offsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n\
+             transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+             transaction.state.log.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n\
+             num.network.threads=2\nnum.io.threads=2\nlog.cleaner.dedupe.buffer.size=2097152\n",
+            proxy.port,
+            dir.path().join("data").display(),
+        );
+        std::fs::write(dir.path().join("server.properties"), settings).expect("the settings can be written");
+        let mut format = java("kafka.tools.StorageTool");
+        format
+            .args(["format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"])
+            .arg(dir.path().join("server.properties"));
+        run(&mut format);
+        let mut kafka = Self { dir, server, proxy };
+        kafka.resume();
+        Some(kafka)
+    }
+
+    /// Where clients find it.
+    pub fn brokers(&self) -> String {
+        format!("127.0.0.1:{}", self.proxy.port)
+    }
+
+    /// Kills it, as `kill -9` does.
+    pub fn stop(&mut self) {
+        self.server.stop();
+    }
+
+    /// Starts it again, with what it kept.
+    ///
+    /// # Panics
+    /// Where it does not come up.
+    pub fn resume(&mut self) {
+        let mut command = java("kafka.Kafka");
+        command.arg(self.dir.path().join("server.properties"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // A busy machine may take longer than the ten seconds of one attempt to wait.
+        let up = self.server.start(command) || (0..5).any(|_| self.server.listens());
+        assert!(up, "the broker does not listen on port {}", self.server.port);
+    }
+}
+
+fn lib() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kafka/lib")
+}
+
+fn java(class: &str) -> Command {
+    let mut command = Command::new("java");
+    command.args(["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+    command.arg(format!("{}/*", lib().display())).arg(class);
+    command
+}
