@@ -6,14 +6,13 @@
 MODELS_DIR holds yamnet_core_fp32.onnx. FILE is anything that librosa reads; without it, ten minutes of made-up sound are written as WAV, 16 kHz
 mono. Each side runs in a process of its own, on as many threads of ONNX Runtime as there are cores, three times in turns; patches
 are of 0.975 s, one every 0.48 s. Told are the work on the file (the least), the whole process from its start to its end (the
-least), the peak of its memory, and the largest difference of any score.
+least), the peak of its memory (Linux), and the largest difference of any score.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -80,7 +79,9 @@ def one(who: str, models: str, path: str, out: str) -> None:
     import numpy as np
 
     np.save(out, scores)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # What getrusage tells is at least what the parent process had when it started this one.
+    status = Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
     print(json.dumps({"seconds": seconds, "length": length, "peak": peak}))
 
 

@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use clipcore::detector::Tagger;
+use clipcore::detector::{Place, Tagger};
 use clipcore::event::media::Audio16k;
 use clipcore::model::{Model, OnnxModel, Tensors};
-use clipcore::{Error, ErrorKind, Result};
+use clipcore::{Error, ErrorKind, Result, Timestamp};
 use numpy::ndarray::Array2;
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -83,13 +83,18 @@ impl PyAudioModel {
     fn run(&self, samples: &[f32], hop: usize) -> Result<(Vec<f64>, Array2<f32>)> {
         let kept = self.front_ends.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut front_end = kept.unwrap_or_else(|| self.spare.clone());
+        front_end.forget();
         let starts: Vec<usize> = (0..(samples.len() + 1).saturating_sub(self.patch)).step_by(hop).collect();
         let mut numbers = Vec::with_capacity(starts.len() * self.labels.len());
         let odd =
             || Error::new(ErrorKind::Internal, format!("model {:?} is not what its card says", self.name));
         for batch in starts.chunks(BATCH.min(self.model.batch_limit())) {
-            let patch = |at: &usize| front_end.input(None, &samples[*at..at + self.patch]).map(Tensors::from);
-            let inputs: Vec<Tensors> = batch.iter().map(patch).collect::<Option<_>>().ok_or_else(odd)?;
+            let mut patch = |at: &usize| {
+                // Frames that two patches share are made once.
+                let place = Place::new(Timestamp::ZERO, *at as u64);
+                front_end.input(place, &samples[*at..at + self.patch]).map(Tensors::from)
+            };
+            let inputs: Vec<Tensors> = batch.iter().map(&mut patch).collect::<Option<_>>().ok_or_else(odd)?;
             for answer in self.model.infer(&inputs)? {
                 numbers.extend(front_end.numbers(&answer).ok_or_else(odd)?.iter().copied());
             }

@@ -154,7 +154,7 @@ impl AudioTagger {
                 let heard = if level_db(samples) < self.config.gate_db {
                     Heard::Silence
                 } else {
-                    if let Some(input) = self.tagger.input(Some(place), samples) {
+                    if let Some(input) = self.tagger.input(place, samples) {
                         out.request(&self.tagger.model, at.as_micros() as u64, at, input);
                     }
                     Heard::Asked

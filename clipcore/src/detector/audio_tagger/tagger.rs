@@ -102,11 +102,9 @@ impl Tagger {
         answer.get(&self.output).or(answer.first()).filter(|numbers| numbers.len() == self.labels)
     }
 
-    /// The model's input for a patch of sound. Where its place on a tape is given, it takes over what it has in common
-    /// with the last one.
-    pub fn input(&mut self, place: Option<Place>, samples: &[f32]) -> Option<Tensor> {
-        let last = std::mem::replace(&mut self.last, place);
-        let moved = place.zip(last).and_then(|(place, last)| place.after(last));
+    /// The model's input for a patch of sound that begins at `place`.
+    pub fn input(&mut self, place: Place, samples: &[f32]) -> Option<Tensor> {
+        let moved = self.last.replace(place).and_then(|last| place.after(last));
         let tensor = match &mut self.front_end {
             Some(front_end) => front_end.run_after(samples, moved),
             None => Tensor::from_shape_vec(vec![samples.len()], samples.to_vec()).ok()?,
@@ -115,7 +113,7 @@ impl Tagger {
     }
 
     /// The next patch has nothing in common with the last one.
-    pub(super) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.last = None;
     }
 

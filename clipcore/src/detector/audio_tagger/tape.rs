@@ -18,8 +18,13 @@ pub struct Place {
 }
 
 impl Place {
+    /// `sample` samples into sound that began at `since`.
+    pub fn new(since: Timestamp, sample: u64) -> Self {
+        Self { since, sample }
+    }
+
     /// How many samples it lies after `earlier`; `None` where it does not, or the sound was interrupted between them.
-    pub(super) fn after(self, earlier: Self) -> Option<usize> {
+    pub fn after(self, earlier: Self) -> Option<usize> {
         let moved = (self.since == earlier.since).then(|| self.sample.checked_sub(earlier.sample))??;
         usize::try_from(moved).ok()
     }
