@@ -55,6 +55,8 @@ pub enum Command {
     Run(commands::run::RunArgs),
     /// Takes events in over HTTP, and gives moments and clips out
     Serve(commands::serve::ServeArgs),
+    /// Takes pictures of an input now and then, and sends them to a server
+    Snapshots(commands::snapshots::SnapshotsArgs),
     /// Gives the moments of recorded events again, without media and without a clock
     Replay(commands::replay::ReplayArgs),
     /// Shows what detectors find, before fusion
@@ -88,6 +90,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => commands::run::run(&args, &self.global),
             Command::Serve(args) => commands::serve::run(&args, &self.global),
+            Command::Snapshots(args) => commands::snapshots::run(&args, &self.global),
             Command::Replay(args) => commands::replay::run(&args, &self.global),
             Command::Detect(args) => commands::detect::run(&args, &self.global),
             Command::Cut(args) => commands::cut::run(&args, &self.global),

@@ -25,7 +25,9 @@ use serde::{Deserialize, Serialize};
 use crate::assembly;
 use crate::models::ModelsConfig;
 use crate::privacy::PrivacyConfig;
+use crate::shared::SharedConfig;
 use crate::sinks::SinksConfig;
+use crate::sources::SourcesConfig;
 use crate::spelling::nearest;
 
 const ENV_PREFIX: &str = "CLIPCORE__";
@@ -57,8 +59,12 @@ pub struct Config {
     pub clips: CutterConfig,
     /// Sizes and spans of the machinery.
     pub pipeline: PipelineConfig,
+    /// Where events come from beside the inputs.
+    pub sources: SourcesConfig,
     /// Where moments and clips go beside the output folder.
     pub sinks: SinksConfig,
+    /// The logs that the processes of a deployment share.
+    pub shared: SharedConfig,
     /// How many streams `serve` runs, and how long.
     pub host: HostConfig,
     /// Limits and secrets of `serve`.
@@ -81,7 +87,9 @@ impl Default for Config {
             fusion: FusionConfig::default(),
             clips: CutterConfig::default(),
             pipeline: PipelineConfig::default(),
+            sources: SourcesConfig::default(),
             sinks: SinksConfig::default(),
+            shared: SharedConfig::default(),
             host: HostConfig::default(),
             gateway: GatewayConfig::default(),
             privacy: PrivacyConfig::default(),

@@ -17,7 +17,9 @@ pub mod privacy;
 
 mod recorded;
 pub mod replay_files;
+pub mod shared;
 pub mod sinks;
+pub mod sources;
 mod spelling;
 mod streams;
 
@@ -30,25 +32,30 @@ use crate::exit::Exit;
 
 /// The whole program: reads the arguments, runs the command, prints the error, gives the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    run(args).into()
+}
+
+/// As [`main`], for a program around this one.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let cli = match cli::Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(e) => {
             // Help and version go to standard output and are no failure.
             let code = if e.use_stderr() { Exit::Usage } else { Exit::Done };
             let _ = e.print();
-            return code.into();
+            return code;
         }
     };
     output::start_log(cli.global.verbose, cli.global.quiet);
     match cli.run() {
-        Ok(code) => code.into(),
+        Ok(code) => code,
         Err(e) => {
             let code = exit::of(&e);
             // A reader that closed the pipe (`| head`) has what it wanted.
             if code != Exit::Done {
                 output::print_error(&e);
             }
-            code.into()
+            code
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use clipcore::engine::Engine;
 use clipcore::event::Kinds;
+use clipcore::log::FileLogReader;
 use clipcore::replay::{Found, Replay, ReplayReport};
 use clipcore::{Consent, Error, ErrorKind, Result, StreamId};
 use rayon::prelude::*;
@@ -44,7 +45,42 @@ pub struct FileReport {
     pub error: Option<Error>,
 }
 
+/// What became of the log of an earlier run.
+#[derive(Debug)]
+pub struct FolderReport {
+    /// What was read of it.
+    pub report: FileReport,
+    /// Whether its beginning is gone, so that moments near it may differ from those of the run.
+    pub trimmed: bool,
+}
+
 impl Files<'_> {
+    /// Replays the log of an earlier run, whose own clock records move time, from the run's folder or the log's own.
+    ///
+    /// # Errors
+    /// Where the log cannot be read, or `found` fails.
+    pub fn folder<E: From<Error>>(
+        &self,
+        folder: &Path,
+        found: &mut dyn FnMut(Found) -> Result<(), E>,
+    ) -> Result<FolderReport, E> {
+        let log = folder.join("log");
+        let reader = FileLogReader::open(if log.is_dir() { &log } else { folder }, self.kinds.clone())?;
+        let trimmed = reader.is_trimmed();
+        let mut replay = Replay::new(Box::new(self.engine)).with_consent(self.consent);
+        let mut failed = None;
+        for record in reader {
+            let (_, _, record) = record?;
+            replay.record(record, &mut |f| failed = failed.take().or(found(f).err()))?;
+            if failed.is_some() {
+                break;
+            }
+        }
+        let report = replay.finish(&mut |f| failed = failed.take().or(found(f).err()))?;
+        let report = FileReport { path: folder.to_owned(), report, error: None };
+        failed.map_or(Ok(FolderReport { report, trimmed }), Err)
+    }
+
     /// Replays files on all cores (gzip and zstd are unpacked) and hands what each found to `found`, file by file in
     /// the order of `paths` however many cores there are. `done` hears of each file that is finished, in any order.
     ///

@@ -4,6 +4,9 @@
 use std::sync::Arc;
 
 use clipcore::cutter::MediaCutter;
+use clipcore::detector::DynDetector;
+use clipcore::event::Event;
+use clipcore::event::media::VideoFrame;
 use clipcore::fusion::FusionFactory;
 use clipcore::pipeline::{Pipeline, PipelineBuilder, StreamSpec};
 use clipcore::recorder::Recorder;
@@ -40,6 +43,17 @@ impl Streams {
             .with_fusion(move |stream: &StreamId| fusion(stream))
             .with_engine(self.config.engine.clone())
             .with_config(self.config.pipeline.clone())
+    }
+
+    /// The detectors of pictures that `consent` allows.
+    ///
+    /// # Errors
+    /// `Config` where settings make no sense.
+    pub(crate) fn looks(&self, models: &Models, consent: Consent) -> Result<Vec<Box<dyn DynDetector>>> {
+        let config = Config { consent, ..self.config.clone() };
+        let mut all = assembly::media_detectors(&config, models)?;
+        all.retain(|detector| detector.kinds().contains(&VideoFrame::KIND));
+        Ok(all)
     }
 
     /// A stream with its cameras, their recorders and cutters, and the detectors that `consent` allows.

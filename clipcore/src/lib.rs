@@ -17,6 +17,8 @@ pub mod config;
 pub mod conformance;
 mod consent;
 pub mod cutter;
+#[cfg(feature = "runtime")]
+pub mod deliver;
 pub mod detector;
 #[cfg(feature = "runtime")]
 mod durable;

@@ -12,4 +12,5 @@ pub mod replay;
 pub mod run;
 pub mod serve;
 pub mod simulate;
+pub mod snapshots;
 pub mod tune;

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clipcore::event::Kinds;
-use clipcore::log::FileLogReader;
-use clipcore::replay::{Found, Replay, ReplayReport};
-use clipcore::{Consent, Error, Result, StreamId};
+use clipcore::replay::{Found, ReplayReport};
+use clipcore::{Consent, Error, StreamId};
 
 use crate::cli::Global;
 use crate::config::{Config, Overrides};
@@ -43,7 +42,7 @@ impl ReplayArgs {
     ///
     /// # Errors
     /// `Config`, naming the key.
-    pub fn config(&self, global: &Global) -> Result<Config> {
+    pub fn config(&self, global: &Global) -> clipcore::Result<Config> {
         let flags = Overrides { consent: self.consent, ..Overrides::default() };
         global.config(&flags.with_weights(self.weights.as_ref()))
     }
@@ -60,14 +59,6 @@ pub fn run(args: &ReplayArgs, global: &Global) -> anyhow::Result<Exit> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) =
         args.events.iter().cloned().partition(|p| p.is_dir());
-    for folder in &folders {
-        let report = replay_folder(folder, &config, &engine, &mut out)?;
-        told(folder, &report, global.quiet);
-    }
-    if files.is_empty() {
-        out.flush()?;
-        return Ok(Exit::Done);
-    }
     let (kinds, stream_of) = (Kinds::builtin(), |path: &Path| Some(stream_of(path)));
     let all = Files {
         kinds: &kinds,
@@ -76,6 +67,21 @@ pub fn run(args: &ReplayArgs, global: &Global) -> anyhow::Result<Exit> {
         threads: args.threads,
         engine: &engine,
     };
+    for folder in &folders {
+        let replayed = all.folder(folder, &mut |found| print(&mut out, found))?;
+        if replayed.trimmed {
+            let folder = folder.display();
+            output::note(&format!(
+                "{folder}: the beginning of the log is gone, dropped by pipeline.log_retain or pipeline.log_max_bytes: \
+                 moments before it are missing, and those near it may differ from those of the run"
+            ));
+        }
+        told(folder, &replayed.report.report, global.quiet);
+    }
+    if files.is_empty() {
+        out.flush()?;
+        return Ok(Exit::Done);
+    }
     let progress =
         output::Progress::start(format!("replaying {} files", files.len()), global.quiet || files.len() < 2);
     let done = std::sync::atomic::AtomicUsize::new(0);
@@ -111,36 +117,6 @@ fn print(out: &mut impl Write, found: Found) -> anyhow::Result<()> {
         out.write_all(b"\n")?;
     }
     Ok(())
-}
-
-/// The log of an earlier run: its own clock records move time.
-fn replay_folder(
-    folder: &Path,
-    config: &Config,
-    engine: &(dyn Fn(&StreamId) -> Result<clipcore::engine::Engine> + Sync),
-    out: &mut impl Write,
-) -> anyhow::Result<ReplayReport> {
-    let log = folder.join("log");
-    let dir = if log.is_dir() { log } else { folder.to_owned() };
-    let mut replay = Replay::new(Box::new(engine)).with_consent(config.consent);
-    let mut failed = None;
-    let reader = FileLogReader::open(&dir, Kinds::builtin())?;
-    if reader.is_trimmed() {
-        let folder = folder.display();
-        output::note(&format!(
-            "{folder}: the beginning of the log is gone, dropped by pipeline.log_retain or pipeline.log_max_bytes: moments \
-             before it are missing, and those near it may differ from those of the run"
-        ));
-    }
-    for record in reader {
-        let (_, _, record) = record?;
-        replay.record(record, &mut |found| failed = failed.take().or(print(out, found).err()))?;
-        if failed.is_some() {
-            break;
-        }
-    }
-    let report = replay.finish(&mut |found| failed = failed.take().or(print(out, found).err()))?;
-    failed.map_or(Ok(report), Err)
 }
 
 /// What people are told on standard error.

@@ -14,7 +14,7 @@ const SECS: u32 = 50;
 const SMILES: std::ops::Range<u32> = 35..39;
 
 /// Fifty seconds of a square face that smiles for four, a keyframe every half second, and a hum.
-fn clip(path: &Path) {
+pub(crate) fn clip(path: &Path) {
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "320x192", "-r", "2"]);
     ffmpeg.args(["-i", "pipe:0", "-f", "lavfi", "-i", &format!("sine=f=220:r=48000:d={SECS}")]);
@@ -54,8 +54,8 @@ impl Place {
 }
 
 /// The test's own models; they find faces of one size in whole frames.
-fn own_models(place: &Place) -> Vec<(&'static str, String)> {
-    face_models::write(&place.path("models"));
+pub(crate) fn own_models(dir: &Path) -> Vec<(&'static str, String)> {
+    face_models::write(dir);
     [
         ("CLIPCORE__MODELS__FACES", "squares"),
         ("CLIPCORE__MODELS__EXPRESSIONS", "brightness"),
@@ -81,7 +81,7 @@ fn a_smile_is_printed_with_consent_and_only_then() {
     }
     let place = Place::new();
     clip(&place.path("clip.mp4"));
-    let set = own_models(&place);
+    let set = own_models(&place.path("models"));
     let out = place.clipcore(&["detect", "clip.mp4", "--consent", "face"], &set);
     let signals = lines(&out);
     let smiles: Vec<_> = signals.iter().filter(|s| s["label"] == "smile").collect();
@@ -120,7 +120,7 @@ fn nothing_of_a_picture_is_written() {
     }
     let place = Place::new();
     clip(&place.path("clip.mp4"));
-    let set = own_models(&place);
+    let set = own_models(&place.path("models"));
     watch_and_search(&place, "clip.mp4", &set, 320);
     // The same with people, where they are at hand.
     let (Some(faces), Some(models)) = (shared(test, "media/video/faces/d3.mp4"), shared(test, "models"))

@@ -6,9 +6,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::program::{Clipcore, clips, lines, markers, ready};
+use crate::program::{Clipcore, clips, lines, markers, ready, recorded_until, secs};
 use crate::support::programs::require;
+use crate::support::publisher::Publisher;
 use crate::support::redis::Redis;
+use crate::support::relay::Relay;
 use crate::support::server::free_port;
 use crate::support::stream::TestStream;
 
@@ -110,4 +112,33 @@ fn a_server_that_is_not_there_is_said_before_anything_is_done() {
     let (_, said) = clipcore(&["doctor"], dir.path(), &good);
     let line = said.lines().find(|line| line.contains("sink redis")).unwrap();
     assert!(line.starts_with("ok") && line.contains("its server answers"), "{said}");
+}
+
+/// The scaffold people have: a relay publishes on `live:{stream_id}`, workers wait for jobs.
+#[test]
+fn what_a_relay_publishes_makes_a_clip_and_its_job() {
+    let test = "what_a_relay_publishes_makes_a_clip_and_its_job";
+    if !require(test, &["ffmpeg"]) {
+        return;
+    }
+    let Some(redis) = Redis::start(test) else { return };
+    let Some(relay) = Relay::start(test) else { return };
+    let source = TestStream { size: (320, 180), pictures: 60 * 30, ..TestStream::default() }.kept("mp4");
+    let _publisher = Publisher::start(&source, &relay.url("show"));
+    let dir = tempfile::tempdir().unwrap();
+    let url = redis.url();
+    let set = [("CLIPCORE__SOURCES__REDIS__URL", &*url), ("CLIPCORE__SINKS__RQ__URL", &*url)];
+    let mut program = Clipcore::start(&relay.url("show"), &dir.path().join("out"), None, &set);
+    program.until_recorded(6.0);
+    assert_eq!(redis.cli(&["PUBLISH", "live:show", r#"{"type":"marker","data":{"label":"ace"}}"#]), "1");
+    let published = recorded_until(&program.out).unwrap();
+    program.until_ready(1);
+    program.until("its job", |_| redis.cli(&["LLEN", "rq:queue:clips"]) == "1");
+    let clip = &ready(&program.out)[0];
+    let (start, end) = (secs(clip, "asked", "start"), secs(clip, "asked", "end"));
+    // The relay and the recorder are a little behind what was published.
+    assert!(start < published && published < end + 1.0, "published at {published} s: {clip}");
+    let data = redis.cli(&["HGET", &format!("rq:job:clipcore-{}", clip["id"].as_str().unwrap()), "meta"]);
+    assert!(data.contains("\"stream\":\"show\""), "{data}");
+    assert_eq!(program.interrupt(), Some(130));
 }

@@ -3,8 +3,11 @@ use rusqlite::{OptionalExtension, params_from_iter};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::sink::{clip_state, moment_state};
 use super::{Catalog, sql_error};
-use crate::{Result, StreamId, Timestamp};
+use crate::cutter::ClipState;
+use crate::fusion::MomentState;
+use crate::{CameraId, Result, StreamId, Timestamp};
 
 /// The longest page.
 const MAX_PAGE: usize = 1000;
@@ -45,8 +48,8 @@ impl FeedKind {
 pub struct MomentQuery {
     /// Of this stream.
     pub stream: Option<StreamId>,
-    /// In this state: `provisional`, `open`, `closed` or `dropped`.
-    pub state: Option<String>,
+    /// In this state.
+    pub state: Option<MomentState>,
     /// With this label.
     pub label: Option<String>,
     /// With at least this score.
@@ -66,12 +69,12 @@ pub struct MomentQuery {
 pub struct ClipQuery {
     /// Of this stream.
     pub stream: Option<StreamId>,
-    /// In this state: `pending`, `ready` or `failed`.
-    pub state: Option<String>,
+    /// In this state.
+    pub state: Option<ClipState>,
     /// Of this moment.
     pub moment: Option<String>,
     /// Of this camera.
-    pub camera: Option<String>,
+    pub camera: Option<CameraId>,
     /// That were to begin at or after this instant.
     pub from: Option<Timestamp>,
     /// That were to begin before this instant.
@@ -136,7 +139,7 @@ impl Catalog {
     pub async fn moments(&self, query: MomentQuery) -> Result<Page> {
         let conditions = Where::new(FeedKind::Moment)
             .and("stream = ?", query.stream.map(|s| s.as_str().to_owned()))
-            .and("state = ?", query.state)
+            .and("state = ?", query.state.map(|s| moment_state(s).to_owned()))
             .and("label = ?", query.label)
             .and("score >= ?", query.min_score)
             .and("start_us >= ?", query.from.map(Timestamp::as_micros))
@@ -152,9 +155,9 @@ impl Catalog {
     pub async fn clips(&self, query: ClipQuery) -> Result<Page> {
         let conditions = Where::new(FeedKind::Clip)
             .and("stream = ?", query.stream.map(|s| s.as_str().to_owned()))
-            .and("state = ?", query.state)
+            .and("state = ?", query.state.map(|s| clip_state(s).to_owned()))
             .and("moment = ?", query.moment)
-            .and("camera = ?", query.camera)
+            .and("camera = ?", query.camera.map(|c| c.as_str().to_owned()))
             .and("start_us >= ?", query.from.map(Timestamp::as_micros))
             .and("start_us < ?", query.to.map(Timestamp::as_micros))
             .and("seq < ?", query.cursor);

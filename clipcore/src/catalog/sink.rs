@@ -27,14 +27,26 @@ struct Row<'a> {
     json: String,
 }
 
+pub(super) fn moment_state(state: MomentState) -> &'static str {
+    match state {
+        MomentState::Provisional => "provisional",
+        MomentState::Open => "open",
+        MomentState::Closed => "closed",
+        MomentState::Dropped => "dropped",
+    }
+}
+
+pub(super) fn clip_state(state: ClipState) -> &'static str {
+    match state {
+        ClipState::Pending => "pending",
+        ClipState::Ready => "ready",
+        ClipState::Failed => "failed",
+    }
+}
+
 fn row_of_moment(moment: &Moment) -> Result<Row<'_>> {
     Ok(Row {
-        state: match moment.state {
-            MomentState::Provisional => "provisional",
-            MomentState::Open => "open",
-            MomentState::Closed => "closed",
-            MomentState::Dropped => "dropped",
-        },
+        state: moment_state(moment.state),
         label: Some(&moment.label),
         moment: None,
         camera: None,
@@ -46,11 +58,7 @@ fn row_of_moment(moment: &Moment) -> Result<Row<'_>> {
 
 fn row_of_clip(clip: &Clip) -> Result<Row<'_>> {
     Ok(Row {
-        state: match clip.state {
-            ClipState::Pending => "pending",
-            ClipState::Ready => "ready",
-            ClipState::Failed => "failed",
-        },
+        state: clip_state(clip.state),
         label: None,
         moment: Some(&clip.moment),
         camera: Some(clip.camera.as_str()),

@@ -280,6 +280,25 @@ pub async fn log_shared<L: EventLog>(open: impl AsyncFn() -> Result<L>) {
     for log in [&one, &two] {
         assert_eq!(done("last_checkpoint", log.last_checkpoint(0, "c").await), Some(state("two")));
     }
+
+    // Both at once: one may be told that the other was faster, but exactly one has the partition in the end.
+    let both = futures::join!(one.acquire(0, "one"), two.acquire(0, "two"));
+    let mut owners = 0;
+    let mut tokens = vec![new.token];
+    for (log, lease) in [(&one, both.0), (&two, both.1)] {
+        match lease {
+            Ok(lease) => {
+                assert!(!tokens.contains(&lease.token), "two owners have one token");
+                tokens.push(lease.token);
+                match log.checkpoint(&lease, "race", &state("race")).await {
+                    Ok(()) => owners += 1,
+                    Err(e) => assert_eq!(e.kind(), ErrorKind::Conflict, "{e}"),
+                }
+            }
+            Err(e) => assert!(e.is_retryable(), "acquire failed: {e}"),
+        }
+    }
+    assert_eq!(owners, 1, "of two owners at once exactly one has the partition");
 }
 
 /// Runs the checks of a log behind a network, `log` being empty at first. After `cut`, requests still reach the log

@@ -82,7 +82,7 @@ const MARGIN: Duration = Duration::from_secs(15);
 const HEAD_DELAYS: [Duration; 3] = [Duration::from_secs(3), Duration::from_secs(6), Duration::from_secs(12)];
 
 impl MediaCutter {
-    /// Cuts clips of `recording` into `out/clips/`. Temporary files that a crash left there are removed.
+    /// Cuts clips of `recording` into `out/clips/`. Temporary files of the stream that a crash left there are removed.
     ///
     /// # Errors
     /// `Io` where the folder cannot be used, `Config` for settings that make no sense.
@@ -100,7 +100,7 @@ impl MediaCutter {
         let clips = out.join("clips");
         std::fs::create_dir_all(&clips).map_err(|e| Error::io(e, &clips))?;
         for entry in std::fs::read_dir(&clips).map_err(|e| Error::io(e, &clips))?.flatten() {
-            if entry.path().extension().is_some_and(|e| e == "tmp") {
+            if is_leftover(&entry.file_name().to_string_lossy(), &stream) {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
@@ -332,6 +332,16 @@ impl Inner {
     }
 }
 
+/// Whether a file in `clips/` is one that a former process has left unfinished for `stream`; other streams of this process
+/// may be writing theirs.
+fn is_leftover(name: &str, stream: &StreamId) -> bool {
+    let of_stream = name.strip_prefix(stream.as_str()).and_then(|rest| rest.strip_prefix('_'));
+    let start = of_stream.and_then(|rest| rest.split_once('_')).map(|(start, _)| start);
+    // As `make` writes it: nine characters at least, three of them after the point.
+    let is_start = |start: &str| start.len() >= 9 && start.rfind('.') == Some(start.len() - 4);
+    name.ends_with(".tmp") && start.is_some_and(is_start)
+}
+
 /// The path of a file in `clips/`, relative to the output folder.
 fn in_clips(path: &Path) -> Option<PathBuf> {
     path.file_name().map(|name| Path::new("clips").join(name))
@@ -347,4 +357,20 @@ fn fill(clip: &mut Clip, report: CutReport) {
     clip.fps = (report.fps > 0.0).then_some(report.fps);
     clip.bytes = Some(report.bytes);
     clip.sha256 = Some(report.sha256);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_stream_leaves_alone_what_others_are_writing() {
+        let stream = StreamId::new("show").unwrap();
+        assert!(is_leftover("show_00012.345_0a1b.mp4.tmp", &stream));
+        for other in
+            ["show_2_00012.345_0a1b.mp4.tmp", "shower_00012.345_0a1b.mp4.tmp", "show_00012.345_0a1b.mp4"]
+        {
+            assert!(!is_leftover(other, &stream), "{other}");
+        }
+    }
 }

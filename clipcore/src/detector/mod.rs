@@ -33,7 +33,7 @@ use std::time::Duration;
 
 pub use audio_level::AudioLevelDetector;
 #[cfg(feature = "onnx")]
-pub use audio_tagger::{AudioTagger, AudioTaggerConfig};
+pub use audio_tagger::{AudioTagger, AudioTaggerConfig, Place, Tagger, Tape};
 pub use chat_burst::{ChatBurst, ChatBurstConfig, ChatInput};
 pub use chat_keyword::{ChatKeyword, ChatKeywordConfig};
 pub use chat_lexicon::{ChatLexicon, ChatLexiconConfig};

@@ -128,11 +128,14 @@ impl Tokens {
 /// Tickets: what a page puts into a URL, since it cannot set headers on event streams, sockets and videos.
 #[derive(Default)]
 pub(super) struct Tickets {
-    all: Mutex<HashMap<[u8; 32], (Duration, Arc<Caller>)>>,
+    all: Mutex<Issued>,
 }
 
+/// By hash: until when, and for whom.
+type Issued = HashMap<[u8; 32], (Duration, Arc<Caller>)>;
+
 impl Tickets {
-    fn valid(&self, now: Duration) -> MutexGuard<'_, HashMap<[u8; 32], (Duration, Arc<Caller>)>> {
+    fn valid(&self, now: Duration) -> MutexGuard<'_, Issued> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, (until, _)| *until > now);
         all

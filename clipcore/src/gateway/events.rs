@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::access::Caller;
 use super::app::{App, State};
 use super::body::{Entry, events_of};
-use super::extract::{Params, Stream};
+use super::extract::{Params, Stream, page_of};
 use super::guard::RequestKey;
 use super::hooks::verify_hook;
 use super::problem::{self, Problem};
@@ -177,11 +177,6 @@ pub(super) async fn hook(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    if app.config.hook_secrets.is_empty() {
-        let error = Error::new(crate::ErrorKind::NotFound, "no webhooks are taken here")
-            .with_hint("set gateway.hook_secrets");
-        return Err(error.into());
-    }
     let header = |name: &'static str| {
         text(&headers, name).ok_or_else(|| {
             Problem::with(
@@ -193,6 +188,11 @@ pub(super) async fn hook(
     };
     let (id, at, signatures) =
         (header("webhook-id")?, header("webhook-timestamp")?, header("webhook-signature")?);
+    if app.config.hook_secrets.is_empty() {
+        let error = Error::new(crate::ErrorKind::NotFound, "no webhooks are taken here")
+            .with_hint("set gateway.hook_secrets");
+        return Err(error.into());
+    }
     let now = app.time.wall();
     verify_hook(&app.config.hook_secrets, id, at, signatures, &body, now)
         .map_err(|error| Problem::new(StatusCode::UNAUTHORIZED, &error))?;
@@ -235,7 +235,7 @@ pub(super) async fn list(
     Stream(stream): Stream,
     Params(listing): Params<Listing>,
 ) -> Result<Response, Problem> {
-    let limit = listing.limit.clamp(1, 1000);
+    let limit = page_of(listing.limit)?;
     let (events, mut next) = app.host.events(&stream, listing.cursor, LOOK_AT).await?;
     let mut items = Vec::new();
     for (offset, event) in events {

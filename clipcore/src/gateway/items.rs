@@ -14,25 +14,40 @@ use tower_http::services::ServeFile;
 
 use super::access::Caller;
 use super::app::{App, State};
-use super::extract::{Id, Params, json};
+use super::extract::{Id, Params, json, page_of};
 use super::problem::Problem;
 use crate::catalog::{ClipQuery, FeedKind, Found, MomentQuery, Page, Said};
 use crate::cutter::{Clip, ClipState};
+use crate::fusion::MomentState;
 use crate::tune::Verdict;
-use crate::{Error, ErrorKind, StreamId, Timestamp};
+use crate::{CameraId, Error, ErrorKind, StreamId, Timestamp};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct MomentFilter {
     stream: Option<StreamId>,
-    state: Option<String>,
+    state: Option<MomentState>,
     label: Option<String>,
-    moment: Option<String>,
-    camera: Option<String>,
     min_score: Option<f64>,
     from: Option<f64>,
     to: Option<f64>,
-    cursor: Option<i64>,
+    cursor: Option<u32>,
+    #[serde(default = "fifty")]
+    limit: usize,
+    #[allow(dead_code)] // read where the caller is identified
+    ticket: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClipFilter {
+    stream: Option<StreamId>,
+    state: Option<ClipState>,
+    moment: Option<String>,
+    camera: Option<CameraId>,
+    from: Option<f64>,
+    to: Option<f64>,
+    cursor: Option<u32>,
     #[serde(default = "fifty")]
     limit: usize,
     #[allow(dead_code)] // read where the caller is identified
@@ -43,40 +58,33 @@ fn fifty() -> usize {
     50
 }
 
-fn instants(filter: &Filter) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
-    let at = |secs: Option<f64>| secs.map(Timestamp::try_from_secs_f64).transpose();
-    Ok((at(filter.from)?, at(filter.to)?))
-}
-
-/// A filter of the other kind of item would be passed over in silence.
-fn unfit(names: [(&str, bool); 2], of: &str) -> Result<(), Problem> {
-    match names.into_iter().find(|(_, given)| *given) {
-        Some((name, _)) => {
-            let text = format!("{of} cannot be asked for by {name:?}");
-            Err(Problem::with(StatusCode::BAD_REQUEST, text, "see /openapi.json"))
-        }
-        None => Ok(()),
-    }
+fn instant(secs: Option<f64>) -> Result<Option<Timestamp>, Problem> {
+    Ok(secs.map(Timestamp::try_from_secs_f64).transpose()?)
 }
 
 /// `GET /v1/moments`
 pub(super) async fn moments(
     Shared(app): State,
-    Params(filter): Params<Filter>,
+    Params(filter): Params<MomentFilter>,
 ) -> Result<Json<Page>, Problem> {
-    unfit([("moment", filter.moment.is_some()), ("camera", filter.camera.is_some())], "moments")?;
-    let (from, to) = instants(&filter)?;
-    let Filter { stream, state, label, min_score, cursor, limit, .. } = filter;
+    let (from, to) = (instant(filter.from)?, instant(filter.to)?);
+    let limit = page_of(filter.limit)?;
+    let MomentFilter { stream, state, label, min_score, .. } = filter;
+    let cursor = filter.cursor.map(i64::from);
     Ok(Json(
         app.catalog.moments(MomentQuery { stream, state, label, min_score, from, to, cursor, limit }).await?,
     ))
 }
 
 /// `GET /v1/clips`
-pub(super) async fn clips(Shared(app): State, Params(filter): Params<Filter>) -> Result<Json<Page>, Problem> {
-    unfit([("label", filter.label.is_some()), ("min_score", filter.min_score.is_some())], "clips")?;
-    let (from, to) = instants(&filter)?;
-    let Filter { stream, state, moment, camera, cursor, limit, .. } = filter;
+pub(super) async fn clips(
+    Shared(app): State,
+    Params(filter): Params<ClipFilter>,
+) -> Result<Json<Page>, Problem> {
+    let (from, to) = (instant(filter.from)?, instant(filter.to)?);
+    let limit = page_of(filter.limit)?;
+    let ClipFilter { stream, state, moment, camera, .. } = filter;
+    let cursor = filter.cursor.map(i64::from);
     Ok(Json(app.catalog.clips(ClipQuery { stream, state, moment, camera, from, to, cursor, limit }).await?))
 }
 
@@ -201,10 +209,12 @@ async fn judge(
     body: &[u8],
 ) -> Result<Response, Problem> {
     let Opinion { verdict, by, note } = json(body)?;
-    if note.as_ref().is_some_and(|note| note.len() > 4096) || by.as_ref().is_some_and(|by| by.len() > 256) {
+    if note.as_ref().is_some_and(|note| note.chars().count() > 4096)
+        || by.as_ref().is_some_and(|by| by.chars().count() > 256)
+    {
         return Err(Problem::with(
             StatusCode::BAD_REQUEST,
-            "a note has at most 4096 bytes, \"by\" at most 256",
+            "a note has at most 4096 characters, \"by\" at most 256",
             "",
         ));
     }

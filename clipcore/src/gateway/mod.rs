@@ -19,6 +19,32 @@
 //! | a body or head that does not come | `408`, or the connection closes |
 //! | a reader of the feed that is slow | it is behind, in the catalog and not in memory; a socket that takes nothing is closed |
 //!
+//! # TLS
+//! It speaks HTTP/1.1 without TLS: put a proxy in front, and let nobody else reach the port. What matters to the proxy is that it
+//! does not collect event streams and passes sockets on. With nginx:
+//!
+//! ```text
+//! server {
+//!     listen 443 ssl;
+//!     server_name clips.example;
+//!     ssl_certificate     /etc/letsencrypt/live/clips.example/fullchain.pem;
+//!     ssl_certificate_key /etc/letsencrypt/live/clips.example/privkey.pem;
+//!     client_max_body_size 1m;
+//!     location / {
+//!         proxy_pass http://127.0.0.1:8484;
+//!         proxy_http_version 1.1;
+//!         proxy_set_header Host $host;
+//!         proxy_set_header Upgrade $http_upgrade;
+//!         proxy_set_header Connection $connection_upgrade;
+//!         proxy_buffering off;
+//!         proxy_read_timeout 1h;
+//!     }
+//! }
+//! map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
+//! ```
+//!
+//! Make tokens before the proxy runs: with none, requests that come by another name than this machine's are refused.
+//!
 //! # Examples
 //! ```no_run
 //! # async fn example(host: clipcore::host::Host, catalog: clipcore::catalog::Catalog) -> clipcore::Result<()> {
@@ -50,6 +76,7 @@ mod guard;
 mod items;
 mod limit;
 mod metrics;
+mod pictures;
 mod problem;
 mod routes;
 mod serve;
@@ -62,6 +89,7 @@ use std::sync::Arc;
 pub use access::{Scope, Token, Tokens};
 pub use app::{GatewayConfig, GatewayParts};
 pub use body::{Entry, MAX_EVENTS, events_of};
+pub use pictures::decode as decode_picture;
 pub use serve::{ServeConfig, serve};
 
 use self::app::App;

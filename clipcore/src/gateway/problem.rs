@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind};
 pub(super) struct Problem {
     status: StatusCode,
     retry_after: Option<u64>,
-    body: Body,
+    body: Box<Body>,
 }
 
 /// The members of `application/problem+json`.
@@ -56,7 +56,7 @@ impl Problem {
         Self {
             status,
             retry_after,
-            body: Body {
+            body: Box::new(Body {
                 r#type: format!("urn:clipcore:error:{}", error.kind().as_str().replace([' ', '/'], "-")),
                 title: status.canonical_reason().unwrap_or("error"),
                 status: status.as_u16(),
@@ -64,7 +64,7 @@ impl Problem {
                 hint: error.hint().map(str::to_owned),
                 retryable: error.is_retryable(),
                 refused: None,
-            },
+            }),
         }
     }
 
@@ -89,7 +89,7 @@ impl Problem {
 
     /// The members, to be part of another answer.
     pub(super) fn into_body(self) -> Body {
-        self.body
+        *self.body
     }
 }
 

@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::access::Scope;
 use super::app::App;
 use super::problem::Problem;
-use super::{events, feed, guard, items, service, socket, streams};
+use super::{events, feed, guard, items, pictures, service, socket, streams};
 
 type Route = (&'static str, MethodRouter<Arc<App>>);
 
@@ -22,6 +22,7 @@ fn ingest() -> Vec<Route> {
     vec![
         ("/v1/streams/{id}/events", post(events::post)),
         ("/v1/streams/{id}/markers", post(events::mark)),
+        ("/v1/streams/{id}/frames", post(pictures::post)),
         ("/v1/streams/{id}/ws", get(socket::ingest)),
     ]
 }

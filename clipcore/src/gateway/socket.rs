@@ -25,6 +25,10 @@ use crate::{Result, StreamId};
 
 /// How often the other side is asked whether it is there.
 pub(super) const PING: Duration = Duration::from_secs(15);
+/// Bytes that a socket's buffers begin with.
+const BUFFER: usize = 4 << 10;
+/// Bytes that may wait to be written to a socket.
+const MAX_WRITE: usize = 4 << 20;
 /// Messages that are taken in with one append.
 const AT_ONCE: usize = 256;
 
@@ -34,11 +38,12 @@ pub(super) struct Upgrade<T>(pub(super) T);
 impl<S: Send + Sync> FromRequestParts<S> for Upgrade<WebSocketUpgrade> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        WebSocketUpgrade::from_request_parts(parts, state).await.map(Self).map_err(
-            |e: WebSocketUpgradeRejection| {
-                Problem::with(StatusCode::UPGRADE_REQUIRED, e.body_text(), "open it as a WebSocket")
-            },
-        )
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
+        let upgrade = upgrade.map_err(|e: WebSocketUpgradeRejection| {
+            Problem::with(StatusCode::UPGRADE_REQUIRED, e.body_text(), "open it as a WebSocket")
+        })?;
+        // Most sockets say little: by default each would hold a quarter of a megabyte.
+        Ok(Self(upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER).max_write_buffer_size(MAX_WRITE)))
     }
 }
 

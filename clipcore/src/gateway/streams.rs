@@ -48,7 +48,14 @@ pub(super) async fn put(
 ) -> Result<Json<StreamStatus>, Problem> {
     let settings: StreamSettings =
         if body.trim_ascii().is_empty() { StreamSettings::default() } else { json(&body)? };
-    Ok(Json(app.host.put(&stream, settings).await?))
+    let put = app.host.put(&stream, settings).await.map_err(|error| match error.kind() {
+        // What was asked for cannot be read here: the asker's inputs are to blame, not the server.
+        ErrorKind::Io | ErrorKind::NotFound | ErrorKind::Media => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &error)
+        }
+        _ => error.into(),
+    })?;
+    Ok(Json(put))
 }
 
 /// `POST /v1/streams/{id}/end`: nothing more will come.

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::StreamSettings;
 use crate::clock::TimeSource;
 use crate::detector::Signal;
 use crate::pipeline::{PipelineHandle, StreamStats};
+use crate::source::Posted;
 
 /// So many of the latest notices are kept.
 const NOTICES: usize = 20;
@@ -32,11 +34,15 @@ pub(super) struct Live {
     /// It is to be stopped and started with other settings.
     pub(super) reload: Notify,
     state: Mutex<State>,
+    /// What it runs with.
+    settings: Mutex<Option<StreamSettings>>,
 }
 
 #[derive(Default)]
 struct State {
     handle: Option<PipelineHandle>,
+    /// The way to who looks at pictures, where somebody does.
+    pictures: Option<mpsc::Sender<Posted>>,
     told: Told,
     signals: VecDeque<Signal>,
     /// What an earlier run of this process has counted of what is counted over all runs.
@@ -62,6 +68,21 @@ impl Live {
             stop: CancellationToken::new(),
             reload: Notify::new(),
             state: Mutex::default(),
+            settings: Mutex::default(),
+        }
+    }
+
+    /// It is being built with these settings.
+    pub(super) fn built_with(&self, settings: &StreamSettings) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Some(settings.clone());
+    }
+
+    /// Starts it anew where these are not what it runs with.
+    pub(super) fn adopt(&self, settings: &StreamSettings) {
+        let mut mine = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if mine.as_ref().is_some_and(|mine| mine != settings) {
+            *mine = Some(settings.clone());
+            self.restart();
         }
     }
 
@@ -78,9 +99,14 @@ impl Live {
         self.appended.load(Ordering::Relaxed).saturating_sub(self.position.load(Ordering::Relaxed))
     }
 
+    /// Something has come.
+    pub(super) fn touch(&self, time: &dyn TimeSource) {
+        self.last.store(millis(time.elapsed()), Ordering::SeqCst);
+    }
+
     /// A caller has appended.
     pub(super) fn leave(&self, time: &dyn TimeSource) {
-        self.last.store(millis(time.elapsed()), Ordering::SeqCst);
+        self.touch(time);
         self.entered.fetch_sub(1, Ordering::SeqCst);
         self.wake.notify_one();
     }
@@ -95,8 +121,13 @@ impl Live {
         self.reload.notify_one();
     }
 
-    pub(super) fn running(&self, handle: PipelineHandle) {
+    pub(super) fn pictures(&self) -> Option<mpsc::Sender<Posted>> {
+        self.state().pictures.clone()
+    }
+
+    pub(super) fn running(&self, handle: PipelineHandle, pictures: Option<mpsc::Sender<Posted>>) {
         let mut state = self.state();
+        state.pictures = pictures;
         state.handle = Some(handle);
         state.told.error = None;
     }
@@ -105,6 +136,7 @@ impl Live {
     pub(super) fn over(&self, stats: &StreamStats, error: Option<String>) -> StreamStats {
         let mut state = self.state();
         state.handle = None;
+        state.pictures = None;
         state.told.error = error;
         let counted = stats.since(&state.counted);
         state.counted = StreamStats {

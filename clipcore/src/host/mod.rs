@@ -16,80 +16,53 @@
 //! | `idle` | nothing came for a while; a *stop*, not an end: its timeline goes on | the next arrival |
 //! | `ended` | its input has ended; nothing is added to it any more | – |
 //!
+//! # Several processes
+//! Hosts of several processes share inbox, log and [`StreamStore`]. A [front](HostMode::Front) takes arrivals in and runs nothing;
+//! [workers](HostMode::Worker) claim partitions, and each runs the streams of those that it has. A worker that dies
+//! loses its claims when they run out; another restores the streams from their checkpoints and goes on. What the former
+//! owner still tries to write, the log refuses.
+//!
 //! One stream's failure touches no other. At most [`max_streams`](HostConfig::max_streams) are live; what would start
 //! another is refused with a retryable `Unavailable`, before anything of it is acknowledged.
 
+mod config;
 mod edge;
 mod live;
+mod parts;
+mod picture;
+#[cfg(feature = "redis")]
+mod redis;
 mod registry;
 mod shared;
 mod supervise;
+mod worker;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::config::{HostConfig, HostMode, StreamSettings, WorkerConfig};
 use self::edge::Edge;
 use self::live::Live;
-use self::registry::{Known, Registry};
+pub use self::parts::{HostParts, StreamFactory, StreamMake};
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStreams;
+use self::registry::Registry;
+pub use self::registry::{FileStreams, Known, StreamStore};
 use self::shared::SharedLog;
-use crate::clock::{SystemTimeSource, TimeSource};
+use crate::clock::TimeSource;
 use crate::consent::Consent;
 use crate::detector::Signal;
-use crate::event::{AnyEvent, Incoming, Kinds};
+use crate::event::{AnyEvent, Incoming};
 use crate::log::{Arrival, EventLog, Offset, Record, partition_of};
-use crate::pipeline::{PipelineBuilder, StreamSpec, StreamStats};
-use crate::privacy::Pseudonymizer;
-use crate::source::{LogSourceClock, LogSourceConfig};
+use crate::pipeline::StreamStats;
+use crate::source::LogSourceConfig;
 use crate::{Error, ErrorKind, Result, StreamId};
-
-/// How a host is set up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HostConfig {
-    /// How many streams may be live at once.
-    pub max_streams: usize,
-    /// How many streams are remembered, live or not; further new ones are refused.
-    pub max_known: usize,
-    /// A stream without media to which nothing came for so long is stopped; 0 never stops one.
-    #[serde(with = "crate::config::secs")]
-    pub idle_stop: Duration,
-    /// The longest wait between two tries of a stream that fails.
-    #[serde(with = "crate::config::secs")]
-    pub max_backoff: Duration,
-    /// How many of its latest signals a live stream keeps to be looked at.
-    pub signals: usize,
-}
-
-impl Default for HostConfig {
-    fn default() -> Self {
-        Self {
-            max_streams: 64,
-            max_known: 10_000,
-            idle_stop: Duration::from_secs(600),
-            max_backoff: Duration::from_secs(60),
-            signals: 1000,
-        }
-    }
-}
-
-/// What a stream was asked to be.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StreamSettings {
-    /// Its cameras' media: URLs or files. Without any, the clock is that of [`clock`](Self::clock).
-    pub inputs: Vec<String>,
-    /// What its people agreed to; the host's default where absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub consent: Option<Consent>,
-    /// What moves its clock where it has no media.
-    pub clock: LogSourceClock,
-}
 
 /// Where a stream is in its life; see the [module](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -127,50 +100,6 @@ pub struct StreamStatus {
     pub notices: Vec<String>,
 }
 
-/// Puts together what a stream's pipeline is made of, except for what the host adds itself: the log, the inbox as a source,
-/// consent, time and observers.
-pub type StreamFactory =
-    Arc<dyn Fn(&StreamId, &StreamSettings) -> Result<(PipelineBuilder, StreamSpec)> + Send + Sync>;
-
-/// What a [`Host`] is made of.
-pub struct HostParts {
-    /// Where arrivals wait for their pipelines. The host is its only user.
-    pub inbox: Arc<dyn EventLog>,
-    /// The log of all pipelines. The host is its only user.
-    pub log: Arc<dyn EventLog>,
-    /// Makes the streams.
-    pub factory: StreamFactory,
-    /// What the streams' people agreed to, where a stream's settings do not say.
-    pub consent: Consent,
-    /// Replaces users by pseudonyms before anything is written.
-    pub pseudonyms: Option<Pseudonymizer>,
-    /// The kinds of events.
-    pub kinds: Kinds,
-    /// Limits.
-    pub config: HostConfig,
-    /// How the inbox is read; the clock is each stream's own.
-    pub reading: LogSourceConfig,
-    /// Where time comes from.
-    pub time: Arc<dyn TimeSource>,
-}
-
-impl HostParts {
-    /// With defaults for everything that has one: no consent, no pseudonyms, the shipped kinds, the system's clocks.
-    pub fn new(inbox: Arc<dyn EventLog>, log: Arc<dyn EventLog>, factory: StreamFactory) -> Self {
-        Self {
-            inbox,
-            log,
-            factory,
-            consent: Consent::NONE,
-            pseudonyms: None,
-            kinds: Kinds::builtin(),
-            config: HostConfig::default(),
-            reading: LogSourceConfig::default(),
-            time: Arc::new(SystemTimeSource::new()),
-        }
-    }
-}
-
 /// Keeps streams running; see the [module](self). Cheap to clone.
 #[derive(Clone)]
 pub struct Host(Arc<Inner>);
@@ -188,6 +117,7 @@ struct Inner {
     factory: StreamFactory,
     edge: Edge,
     config: HostConfig,
+    mode: HostMode,
     reading: LogSourceConfig,
     time: Arc<dyn TimeSource>,
     registry: Registry,
@@ -196,6 +126,8 @@ struct Inner {
     changing: tokio::sync::Mutex<Changing>,
     tasks: TaskTracker,
     past: Mutex<StreamStats>,
+    /// The host has stopped.
+    over: CancellationToken,
 }
 
 #[derive(Default)]
@@ -207,16 +139,33 @@ impl Host {
     /// Opens the host whose streams are described in folder `dir`, and starts those that were live before.
     ///
     /// # Errors
-    /// `Corrupt` or `Io` where the descriptions cannot be read.
+    /// As [`open_with`](Self::open_with).
     pub async fn open(dir: impl AsRef<Path>, parts: HostParts) -> Result<Self> {
-        let registry = Registry::open(dir.as_ref().to_owned()).await?;
+        Self::open_with(Arc::new(FileStreams::new(dir.as_ref())), parts).await
+    }
+
+    /// Opens the host whose streams are kept in `store`. A whole one starts those that were live before, a worker those of
+    /// the partitions that it claims.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io` or `Unavailable` where what is kept cannot be read; `Config` where inbox and log of a worker have not
+    /// the same number of partitions.
+    pub async fn open_with(store: Arc<dyn StreamStore>, parts: HostParts) -> Result<Self> {
+        let claimed = matches!(parts.mode, HostMode::Worker(_));
+        if claimed && parts.inbox.partitions() != parts.log.partitions() {
+            return Err(Error::config("inbox and log have not the same number of partitions")
+                .with_context("inbox", parts.inbox.partitions())
+                .with_context("log", parts.log.partitions()));
+        }
+        let registry = Registry::open(store).await?;
         let host = Self(Arc::new(Inner {
             inbox: parts.inbox.clone(),
-            inbox_shared: shared::Shared::new(parts.inbox),
-            log_shared: shared::Shared::new(parts.log),
+            inbox_shared: shared::Shared::new(parts.inbox, claimed),
+            log_shared: shared::Shared::new(parts.log, claimed),
             factory: parts.factory,
             edge: Edge { consent: parts.consent, pseudonyms: parts.pseudonyms, kinds: parts.kinds },
             config: parts.config,
+            mode: parts.mode,
             reading: parts.reading,
             time: parts.time,
             registry,
@@ -224,21 +173,34 @@ impl Host {
             changing: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             past: Mutex::default(),
+            over: CancellationToken::new(),
         }));
-        let mut streams = host.0.registry.all();
+        match &host.0.mode {
+            HostMode::Whole => host.resume().await,
+            HostMode::Front => drop(host.0.tasks.spawn(worker::follow(host.clone()))),
+            HostMode::Worker(config) => {
+                drop(host.0.tasks.spawn(worker::work(host.clone(), config.clone())));
+            }
+        }
+        Ok(host)
+    }
+
+    /// Starts the streams that were live when the process died.
+    async fn resume(&self) {
+        let mut streams = self.0.registry.all();
         streams.retain(|(_, known)| known.state == StreamState::Live);
         for (stream, _) in &streams {
             // Before any of them runs: the logs are not to be trimmed past what the others need.
-            (host.log_of(stream), host.inbox_of(stream));
+            self.log_of(stream);
+            self.inbox_of(stream);
         }
         for (stream, _) in streams {
-            match host.start(&stream, None).await {
-                Ok(live) => live.leave(&*host.0.time),
+            match self.start(&stream, None).await {
+                Ok(live) => live.leave(&*self.0.time),
                 // More than there is room for can only come from a changed setting; it starts with its next arrival.
                 Err(error) => tracing::warn!(%stream, "not started: {error}"),
             }
         }
-        Ok(host)
     }
 
     fn lives(&self) -> MutexGuard<'_, HashMap<StreamId, Arc<Live>>> {
@@ -290,6 +252,11 @@ impl Host {
     }
 
     async fn append(&self, stream: &StreamId, records: &[Record]) -> Result<()> {
+        if self.0.mode == HostMode::Front {
+            self.announce(stream, None).await?;
+            let partition = partition_of(stream, self.0.inbox.partitions());
+            return self.0.inbox.append(partition, records).await.map(drop);
+        }
         let live = match self.enter(stream) {
             Some(live) => live,
             None => self.start(stream, None).await?,
@@ -317,6 +284,10 @@ impl Host {
     /// `Unavailable` where too many streams are live or known; `Conflict` where it has ended; `Config` where
     /// the settings make no stream.
     pub async fn put(&self, stream: &StreamId, settings: StreamSettings) -> Result<StreamStatus> {
+        if self.0.mode == HostMode::Front {
+            self.announce(stream, Some(settings)).await?;
+            return self.status(stream).ok_or_else(|| unknown(stream));
+        }
         // What cannot be built is refused now, not found out by a supervisor later; but a recording that runs cannot be opened
         // a second time to try.
         let records = self.status(stream).is_some_and(|s| s.stats.is_some() && !s.settings.inputs.is_empty());
@@ -328,9 +299,14 @@ impl Host {
         self.status(stream).ok_or_else(|| unknown(stream))
     }
 
-    /// Starts the stream where it is not live; it is entered.
-    async fn start(&self, stream: &StreamId, settings: Option<StreamSettings>) -> Result<Arc<Live>> {
-        let changing = self.0.changing.lock().await;
+    /// Sees to it that the stream is kept as a live one, with these settings where there are some; gives what it was
+    /// and is. The caller holds `changing`.
+    async fn keep(
+        &self,
+        changing: &Changing,
+        stream: &StreamId,
+        settings: Option<StreamSettings>,
+    ) -> Result<(Option<Known>, Known)> {
         if changing.draining {
             return Err(Error::new(ErrorKind::Unavailable, "this server is stopping")
                 .with_hint("send it again in a moment"));
@@ -340,8 +316,7 @@ impl Host {
             return Err(Error::new(ErrorKind::Conflict, format!("the stream {stream} has ended"))
                 .with_hint("give what comes now another stream id"));
         }
-        let entered = self.enter(stream);
-        if entered.is_none() {
+        if !self.lives().contains_key(stream) {
             self.has_room(before.is_none())?;
         }
         let now = Known {
@@ -349,12 +324,28 @@ impl Host {
             state: StreamState::Live,
         };
         if before.as_ref() != Some(&now) {
-            let saved = self.0.registry.save(stream, now.clone()).await;
-            if let Err(error) = saved {
+            self.0.registry.save(stream, now.clone()).await?;
+        }
+        Ok((before, now))
+    }
+
+    /// Tells workers of the stream.
+    async fn announce(&self, stream: &StreamId, settings: Option<StreamSettings>) -> Result<()> {
+        let changing = self.0.changing.lock().await;
+        self.keep(&changing, stream, settings).await.map(drop)
+    }
+
+    /// Starts the stream where it is not live; it is entered.
+    async fn start(&self, stream: &StreamId, settings: Option<StreamSettings>) -> Result<Arc<Live>> {
+        let changing = self.0.changing.lock().await;
+        let entered = self.enter(stream);
+        let (before, now) = match self.keep(&changing, stream, settings).await {
+            Ok(kept) => kept,
+            Err(error) => {
                 entered.inspect(|live| live.leave(&*self.0.time));
                 return Err(error);
             }
-        }
+        };
         if let Some(live) = entered {
             if before.is_some_and(|known| known.settings != now.settings) {
                 live.restart();
@@ -366,6 +357,11 @@ impl Host {
         self.lives().insert(stream.clone(), live.clone());
         self.0.tasks.spawn(supervise::supervise(self.clone(), stream.clone(), live.clone()));
         Ok(live)
+    }
+
+    /// Something has come for the stream: whether it is live. Then it does not become idle now.
+    fn touch(&self, stream: &StreamId) -> bool {
+        self.lives().get(stream).inspect(|live| live.touch(&*self.0.time)).is_some()
     }
 
     fn has_room(&self, new: bool) -> Result<()> {
@@ -461,6 +457,7 @@ impl Host {
     /// after is refused. Streams that were live start again with the next [`open`](Self::open).
     pub async fn drain(&self) {
         self.0.changing.lock().await.draining = true;
+        self.0.over.cancel();
         for live in self.lives().values() {
             live.stop.cancel();
         }

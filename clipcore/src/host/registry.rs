@@ -1,9 +1,11 @@
-//! The streams a host knows: one small file each, `DIR/STREAM.json`, replaced whole.
+//! The streams a host knows, and where that is kept.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{StreamSettings, StreamState};
@@ -12,25 +14,73 @@ use crate::{Error, ErrorKind, Result, StreamId};
 
 /// What is kept of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Known {
-    pub(super) state: StreamState,
-    pub(super) settings: StreamSettings,
+pub struct Known {
+    /// Where it is in its life.
+    pub state: StreamState,
+    /// What it was asked to be.
+    pub settings: StreamSettings,
 }
 
+/// Where hosts keep what they know of their streams.
+///
+/// # Contract
+/// What `save` has returned from is durable, and what `load` gives from then on, in every process that shares it.
+#[async_trait]
+pub trait StreamStore: Send + Sync {
+    /// Everything that is kept.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io` or `Unavailable`.
+    async fn load(&self) -> Result<BTreeMap<StreamId, Known>>;
+
+    /// Keeps what is known of a stream, in place of what was.
+    ///
+    /// # Errors
+    /// `Io`, `DiskFull` or `Unavailable`.
+    async fn save(&self, stream: &StreamId, known: &Known) -> Result<()>;
+}
+
+/// One small file a stream, `DIR/STREAM.json`, replaced whole: for a host that is alone.
+#[derive(Debug, Clone)]
+pub struct FileStreams(PathBuf);
+
+impl FileStreams {
+    /// Keeps them in this folder, which is made where it is missing.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self(dir.into())
+    }
+}
+
+#[async_trait]
+impl StreamStore for FileStreams {
+    async fn load(&self) -> Result<BTreeMap<StreamId, Known>> {
+        let dir = self.0.clone();
+        let loaded = blocking(move || {
+            create_dir(&dir)?;
+            load(&dir)
+        });
+        loaded.await.map_err(|e| e.with_operation("host::open"))
+    }
+
+    async fn save(&self, stream: &StreamId, known: &Known) -> Result<()> {
+        let path = self.0.join(format!("{stream}.json"));
+        let text = serde_json::to_vec(known)?;
+        blocking(move || replace(&path, &text)).await.map_err(|e| e.with_operation("host::save"))
+    }
+}
+
+/// A host's view of its store.
 pub(super) struct Registry {
-    dir: PathBuf,
+    store: Arc<dyn StreamStore>,
     known: Mutex<BTreeMap<StreamId, Known>>,
+    /// How often something was saved.
+    saves: AtomicU64,
 }
 
 impl Registry {
-    pub(super) async fn open(dir: PathBuf) -> Result<Self> {
-        blocking(move || {
-            create_dir(&dir)?;
-            let known = Mutex::new(load(&dir)?);
-            Ok(Self { dir, known })
-        })
-        .await
-        .map_err(|e| e.with_operation("host::open"))
+    pub(super) async fn open(store: Arc<dyn StreamStore>) -> Result<Self> {
+        let known = Mutex::new(store.load().await?);
+        Ok(Self { store, known, saves: AtomicU64::new(0) })
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<StreamId, Known>> {
@@ -51,10 +101,21 @@ impl Registry {
 
     /// Keeps what is known now; it counts once it is durable.
     pub(super) async fn save(&self, stream: &StreamId, known: Known) -> Result<()> {
-        let path = self.dir.join(format!("{stream}.json"));
-        let text = serde_json::to_vec(&known)?;
-        blocking(move || replace(&path, &text)).await.map_err(|e| e.with_operation("host::save"))?;
+        self.store.save(stream, &known).await?;
+        self.saves.fetch_add(1, Ordering::SeqCst);
         self.known().insert(stream.clone(), known);
+        Ok(())
+    }
+
+    /// Takes up what other processes have kept.
+    pub(super) async fn refresh(&self) -> Result<()> {
+        let saves = self.saves.load(Ordering::SeqCst);
+        let now = self.store.load().await?;
+        let mut known = self.known();
+        // What was saved meanwhile may be newer than what was loaded; the next time tells.
+        if self.saves.load(Ordering::SeqCst) == saves {
+            *known = now;
+        }
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::log::{Checkpoint, EventLog, Lease, Offset, Record, partition_of};
-use crate::{Result, StreamId};
+use crate::{Error, ErrorKind, Result, StreamId};
 
 /// What the views of one log share.
 #[derive(Clone)]
@@ -16,13 +16,27 @@ pub(super) struct Shared(Arc<Inner>);
 struct Inner {
     log: Arc<dyn EventLog>,
     leases: tokio::sync::Mutex<BTreeMap<u32, Lease>>,
+    /// Partitions are shared with other processes: only those that were [given](Shared::give) are this one's.
+    claimed: bool,
     /// Before which offset each stream needs nothing any more.
     needs: Mutex<BTreeMap<u32, BTreeMap<StreamId, Offset>>>,
 }
 
 impl Shared {
-    pub(super) fn new(log: Arc<dyn EventLog>) -> Self {
-        Self(Arc::new(Inner { log, leases: Default::default(), needs: Mutex::default() }))
+    /// A log whose partitions are all this process's, or only those that it claims.
+    pub(super) fn new(log: Arc<dyn EventLog>, claimed: bool) -> Self {
+        Self(Arc::new(Inner { log, leases: Default::default(), claimed, needs: Mutex::default() }))
+    }
+
+    /// The partition is this process's from now on.
+    pub(super) async fn give(&self, lease: Lease) {
+        self.0.leases.lock().await.insert(lease.partition, lease);
+    }
+
+    /// The partition is somebody else's; what its streams needed is theirs to say.
+    pub(super) async fn take(&self, partition: u32) {
+        self.0.leases.lock().await.remove(&partition);
+        self.0.needs.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
     }
 
     /// A stream's view: until it says otherwise it needs everything.
@@ -64,6 +78,10 @@ impl EventLog for SharedLog {
         self.shared.0.log.append(partition, records).await
     }
 
+    async fn append_as(&self, lease: &Lease, records: &[Record]) -> Result<Offset> {
+        self.shared.0.log.append_as(lease, records).await
+    }
+
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
         self.shared.0.log.read(partition, from, max).await
     }
@@ -72,6 +90,10 @@ impl EventLog for SharedLog {
         let mut leases = self.shared.0.leases.lock().await;
         if let Some(lease) = leases.get(&partition) {
             return Ok(lease.clone());
+        }
+        if self.shared.0.claimed {
+            let text = format!("partition {partition} belongs to another worker now");
+            return Err(Error::new(ErrorKind::Conflict, text));
         }
         let lease = self.shared.0.log.acquire(partition, owner).await?;
         leases.insert(partition, lease.clone());
@@ -113,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn streams_of_a_partition_share_its_lease_and_hold_each_others_records() {
-        let shared = Shared::new(Arc::new(MemoryLog::new(1)));
+        let shared = Shared::new(Arc::new(MemoryLog::new(1)), false);
         let [a, b] = ["a", "b"].map(|name| StreamId::new(name).unwrap());
         let (one, other) = (shared.of(&a), shared.of(&b));
         let records: Vec<_> = (0..10).map(|n| marker(&n.to_string())).collect();

@@ -4,16 +4,21 @@ use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
 use super::live::Live;
 use super::registry::Known;
-use super::{Host, StreamState};
+use super::{Host, StreamMake, StreamState};
 use crate::pipeline::{Pipeline, StreamStats};
-use crate::source::{LogSource, LogSourceConfig};
+use crate::source::{LogSource, LogSourceConfig, PictureSource, Posted};
 use crate::{Error, Result, StreamId};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// How often a quiet stream is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Pictures that may wait to be looked at.
+const PICTURES: usize = 2;
 
 /// How a run has ended.
 enum Over {
@@ -28,7 +33,10 @@ pub(super) async fn supervise(host: Host, stream: StreamId, live: Arc<Live>) {
     let mut backoff = FIRST_BACKOFF;
     while !live.stop.is_cancelled() {
         let over = match build(&host, &stream, &live) {
-            Ok(pipeline) => run(&host, &stream, &live, pipeline).await,
+            Ok((pipeline, pictures)) => {
+                live.running(pipeline.handle(), pictures);
+                run(&host, &stream, &live, pipeline).await
+            }
             Err(error) => Over::Failed(error.to_string()),
         };
         match over {
@@ -56,19 +64,36 @@ pub(super) async fn supervise(host: Host, stream: StreamId, live: Arc<Live>) {
         }
         backoff = FIRST_BACKOFF;
     }
+    let mut lives = host.lives();
+    if lives.get(&stream).is_some_and(|now| Arc::ptr_eq(now, &live)) {
+        lives.remove(&stream);
+    }
 }
 
-fn build(host: &Host, stream: &StreamId, live: &Arc<Live>) -> Result<Pipeline> {
+fn build(
+    host: &Host,
+    stream: &StreamId,
+    live: &Arc<Live>,
+) -> Result<(Pipeline, Option<mpsc::Sender<Posted>>)> {
     let known = host.0.registry.find(stream).ok_or_else(|| super::unknown(stream))?;
+    live.built_with(&known.settings);
     let settings = host.effective(&known.settings);
+    let ended = CancellationToken::new();
     let source = LogSource::new(host.inbox_of(stream))
         .with_config(LogSourceConfig { clock: clock_of(&known), ..host.0.reading.clone() })
         .with_wake(live.wake.clone())
         .with_repeat_counter(live.repeated.clone())
-        .with_position(live.position.clone());
-    let (builder, spec) = (host.0.factory)(stream, &settings)?;
+        .with_position(live.position.clone())
+        .with_end(ended.clone());
+    let StreamMake { pipeline, mut spec, looks, models } = (host.0.factory)(stream, &settings)?;
+    let mut pictures = None;
+    if !looks.is_empty() {
+        let (sender, posted) = mpsc::channel(PICTURES);
+        pictures = Some(sender);
+        spec = spec.with_source(PictureSource::new(posted, looks, models).with_end(ended));
+    }
     let (told, heard, keep) = (live.clone(), live.clone(), host.0.config.signals);
-    builder
+    let pipeline = pipeline
         .with_log(host.log_of(stream))
         .with_stream(spec.with_source(source).with_consent(settings.consent.unwrap_or_default()))
         .with_kinds(host.0.edge.kinds.clone())
@@ -81,7 +106,8 @@ fn build(host: &Host, stream: &StreamId, live: &Arc<Live>) -> Result<Pipeline> {
             told.notice(notice.text.clone());
         })
         .on_signal(move |signal| heard.signal(signal, keep))
-        .build()
+        .build()?;
+    Ok((pipeline, pictures))
 }
 
 fn clock_of(known: &Known) -> crate::source::LogSourceClock {
@@ -91,7 +117,6 @@ fn clock_of(known: &Known) -> crate::source::LogSourceClock {
 
 async fn run(host: &Host, stream: &StreamId, live: &Live, pipeline: Pipeline) -> Over {
     let handle = pipeline.handle();
-    live.running(handle.clone());
     let mut running = pin!(pipeline.run());
     let mut idle = false;
     let has_media = host.0.registry.find(stream).is_some_and(|k| !k.settings.inputs.is_empty());

@@ -23,13 +23,16 @@ pub(super) struct Request {
     /// The stream, where all records are of one.
     #[cfg_attr(not(feature = "kafka"), allow(dead_code))]
     pub(super) key: String,
+    /// The fencing token of the owner that appends, where one does.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
+    pub(super) token: Option<u64>,
     pub(super) lines: Vec<String>,
     pub(super) reply: oneshot::Sender<Result<Offset>>,
 }
 
 /// The server's side of one partition.
 pub(super) trait Remote: Send + 'static {
-    /// Appends the calls' records; gives each call's first offset. After a failure nothing is sent before
+    /// Appends the records of calls that have one token; gives each call's first offset. After a failure nothing is sent before
     /// [`settle`](Self::settle) has succeeded.
     fn send(&mut self, calls: &[Request]) -> impl Future<Output = Result<Vec<Offset>>> + Send;
 
@@ -99,7 +102,11 @@ impl<R: Remote> Writer<R> {
     }
 
     async fn run(mut self, mut calls: mpsc::Receiver<Request>) {
-        while let Some(first) = calls.recv().await {
+        let mut held = None;
+        while let Some(first) = match held.take() {
+            Some(call) => Some(call),
+            None => calls.recv().await,
+        } {
             let size = |call: &Request| call.lines.iter().map(String::len).sum::<usize>();
             let (mut bytes, mut records) = (size(&first), first.lines.len());
             let mut batch = vec![first];
@@ -107,6 +114,10 @@ impl<R: Remote> Writer<R> {
                 && records < BATCH_RECORDS
                 && let Ok(call) = calls.try_recv()
             {
+                if call.token != batch[0].token {
+                    held = Some(call);
+                    break;
+                }
                 bytes += size(&call);
                 records += call.lines.len();
                 batch.push(call);

@@ -85,6 +85,14 @@ impl EventLog for MemoryLog {
         Ok(offset)
     }
 
+    async fn append_as(&self, lease: &Lease, records: &[Record]) -> Result<Offset> {
+        let current = self.partition(lease.partition)?.token;
+        if lease.token != current {
+            return Err(stale(lease, current));
+        }
+        self.append(lease.partition, records).await
+    }
+
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
         let part = self.partition(partition)?;
         let from = from.max(part.first);

@@ -19,6 +19,8 @@ mod record;
 pub mod redis;
 
 pub use arrival::{Arrival, Arrived};
+use std::time::Duration;
+
 use async_trait::async_trait;
 #[cfg(feature = "runtime")]
 pub use file::{FileLog, FileLogConfig, FileLogReader, segment_records};
@@ -91,11 +93,41 @@ pub trait EventLog: Send + Sync {
     /// `Corrupt`, `Io` or `Unavailable`.
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>>;
 
-    /// Takes over a partition.
+    /// As [`append`](Self::append), by a partition's owner. A log that several processes share refuses it, in the same step,
+    /// once another has taken the partition over: so two owners never both write. One that belongs to a single process
+    /// need not look.
+    ///
+    /// # Errors
+    /// `Conflict` where the lease is stale; else as there.
+    async fn append_as(&self, lease: &Lease, records: &[Record]) -> Result<Offset> {
+        self.append(lease.partition, records).await
+    }
+
+    /// Takes over a partition, whoever holds it.
     ///
     /// # Errors
     /// `Io` or `Unavailable`.
     async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease>;
+
+    /// Takes over a partition for so long, unless somebody has [claimed](Self::claim) it for a time that is not over:
+    /// then `None`. The log's own clock counts.
+    ///
+    /// # Errors
+    /// `Unsupported` where the log cannot tell, `Io` or `Unavailable`.
+    async fn claim(&self, partition: u32, owner: &str, span: Duration) -> Result<Option<Lease>> {
+        let _ = (partition, owner, span);
+        Err(Error::new(ErrorKind::Unsupported, "this log cannot be shared by several workers")
+            .with_hint("let one process do it all, or keep the log in Redis"))
+    }
+
+    /// Holds a claimed partition for so long from now on; zero gives it back.
+    ///
+    /// # Errors
+    /// `Conflict` where the lease is stale; else as [`claim`](Self::claim).
+    async fn renew(&self, lease: &Lease, span: Duration) -> Result<()> {
+        let _ = (lease, span);
+        Err(Error::new(ErrorKind::Unsupported, "this log cannot be shared by several workers"))
+    }
 
     /// Stores `(state, offset)` of a consumer in one step.
     ///

@@ -29,7 +29,7 @@ use crate::fusion::MomentState;
 use crate::log::Record;
 use crate::sink::Delivery;
 use crate::source::Ack;
-use crate::{Error, ErrorKind, Result, StreamId, Timestamp};
+use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
 /// One stream's state; see the module.
 pub(super) struct Driver {
@@ -252,6 +252,10 @@ impl Driver {
             (s.late, s.full, s.duplicate) = (outcome.stats.late, outcome.stats.full, outcome.stats.duplicate);
             s.watermark = Some(outcome.watermark).filter(|w| *w > Timestamp::MIN);
             s.clock = self.gate.clock;
+            s.clock_wall =
+                self.gate.clock.zip(self.gate.wall_offset).map(|(clock, offset)| {
+                    WallTime::from_unix_micros(clock.as_micros().saturating_add(offset))
+                });
         });
     }
 

@@ -73,7 +73,7 @@ impl Journal {
     ) -> Result<()> {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            match self.log.append(self.lease.partition, records).await {
+            match self.log.append_as(&self.lease, records).await {
                 Ok(first) => {
                     self.last = Some((first, records.len()));
                     return Ok(());

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::{StreamId, Timestamp};
+use crate::{StreamId, Timestamp, WallTime};
 
 /// A snapshot of what every stream of a pipeline has counted.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -24,6 +24,8 @@ pub struct PipelineStats {
 pub struct StreamStats {
     /// The latest clock record.
     pub clock: Option<Timestamp>,
+    /// Civil time at `clock`, where it is known.
+    pub clock_wall: Option<WallTime>,
     /// Every input before this instant has been seen by the detectors.
     pub watermark: Option<Timestamp>,
     /// Events appended to the log, clock and epoch records left out.

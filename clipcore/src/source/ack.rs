@@ -37,7 +37,7 @@ impl Default for Acks {
 
 impl Acks {
     /// The next request; its number is one more than that of the last, from 1.
-    pub fn next(&mut self) -> Ack {
+    pub fn request(&mut self) -> Ack {
         self.made += 1;
         Ack { number: self.made, fired: self.fired.clone() }
     }
@@ -72,7 +72,7 @@ mod tests {
     #[tokio::test]
     async fn a_later_ack_stands_for_earlier_ones() {
         let mut acks = Acks::default();
-        let (first, second) = (acks.next(), acks.next());
+        let (first, second) = (acks.request(), acks.request());
         assert_eq!(acks.fired(), 0);
         second.fire();
         first.fire();

@@ -10,6 +10,7 @@ use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::{Acks, Item, Source, SourceOutput};
 use crate::event::Incoming;
@@ -78,6 +79,7 @@ pub struct LogSource {
     wake: Arc<Notify>,
     repeated: Arc<AtomicU64>,
     position: Arc<AtomicU64>,
+    ended: CancellationToken,
 }
 
 impl std::fmt::Debug for LogSource {
@@ -95,6 +97,7 @@ impl LogSource {
             wake: Arc::default(),
             repeated: Arc::default(),
             position: Arc::default(),
+            ended: CancellationToken::new(),
         }
     }
 
@@ -123,6 +126,13 @@ impl LogSource {
     #[must_use]
     pub fn with_position(mut self, position: Arc<AtomicU64>) -> Self {
         self.position = position;
+        self
+    }
+
+    /// Cancels `ended` once the end of the input is read, for sources beside this one that would never end.
+    #[must_use]
+    pub fn with_end(mut self, ended: CancellationToken) -> Self {
+        self.ended = ended;
         self
     }
 
@@ -250,6 +260,7 @@ impl Reading {
                     // It is read again until the pipeline has logged the end.
                     Arrived::End => {
                         self.hand_over_ack(offset).await?;
+                        self.source.ended.cancel();
                         return Ok(true);
                     }
                     Arrived::Event(event) if !self.recent.is_new(&event) => {
@@ -296,7 +307,7 @@ impl Reading {
     }
 
     async fn hand_over_ack(&mut self, next: Offset) -> Result<()> {
-        let ack = self.acks.next();
+        let ack = self.acks.request();
         self.pending.push_back(Pending { ack: self.acks.made(), next, clock: self.clock });
         self.out.send(Item::Ack(ack)).await
     }

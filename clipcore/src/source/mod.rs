@@ -9,6 +9,7 @@ mod jsonl;
 mod log;
 #[cfg(feature = "media")]
 pub mod media;
+mod pictures;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod schedule;
@@ -20,8 +21,9 @@ pub use ack::{Ack, Acks};
 use async_trait::async_trait;
 pub use jsonl::JsonlSource;
 pub use log::{LogSource, LogSourceClock, LogSourceConfig};
+pub use pictures::{PictureSource, Posted};
 #[cfg(feature = "redis")]
-pub use redis::RedisSource;
+pub use redis::{RedisSource, RedisSourceConfig};
 pub use schedule::Schedule;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;

@@ -21,7 +21,7 @@ use crate::exit::{Exit, Failure};
 use crate::models::Models;
 use crate::output::{self, Progress};
 use crate::streams::Streams;
-use crate::{assembly, demo, privacy, sinks};
+use crate::{assembly, demo, privacy, sinks, sources};
 
 /// How a run went, and what it found.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ async fn run_pipeline(
             }
             spec = spec.with_schedule(schedule);
         }
-        builder = builder.with_stream(spec);
+        builder = builder.with_stream(sources::add(&config.sources, spec));
     }
     let (told, shown) = (progress.clone(), progress.clone());
     let pipeline = builder

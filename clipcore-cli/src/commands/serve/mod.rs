@@ -1,5 +1,7 @@
 //! `clipcore serve`: the gateway with pipelines behind it, in one process.
 
+mod parts;
+mod roles;
 mod server;
 mod token;
 
@@ -9,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use clipcore::{Consent, Result};
 
+use self::roles::{Role, Roles};
 use crate::cli::Global;
 use crate::config::{Config, Overrides};
 use crate::exit::Exit;
@@ -23,6 +26,7 @@ Examples:
   curl http://127.0.0.1:8484/v1/moments?stream=show
   curl -X PUT -d '{\"inputs\":[\"rtmp://localhost/live/key\"]}' http://127.0.0.1:8484/v1/streams/show
   clipcore serve token bot --scope ingest            a token, for a server that others can reach
+  CLIPCORE__SHARED__URL=redis://db clipcore serve --role fuse   a worker beside others; see docs/deploy.md
   clipcore serve --listen 0.0.0.0:8484               needs tokens; put a proxy with TLS in front
 
 What is answered 202 is on disk: after a crash, start it again on the same DIR and nothing is lost. /openapi.json
@@ -40,6 +44,10 @@ pub struct ServeArgs {
     /// What the people of streams agreed to that do not say themselves: chat_text, face, or both with a comma
     #[arg(long, value_name = "LIST")]
     pub consent: Option<Consent>,
+    /// What this process does of the work, with commas: gateway, fuse (record, detect), deliver; the processes of a deployment
+    /// share logs in Redis (see [shared] of --print-config)
+    #[arg(long, value_name = "LIST", default_value = "gateway,fuse,deliver")]
+    pub role: Roles,
     /// The file of tokens; DIR/tokens.jsonl where absent
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
@@ -73,5 +81,7 @@ pub fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<Exit> {
     }
     let config = args.config(global)?;
     let tokens = args.tokens.clone().unwrap_or_else(|| token::file(&config));
-    server::serve(&config, args.listen, &tokens, global.quiet)
+    let asked =
+        server::Asked { listen: args.listen, tokens: &tokens, roles: args.role.clone(), quiet: global.quiet };
+    server::serve(&config, &asked)
 }

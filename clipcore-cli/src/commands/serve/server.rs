@@ -2,120 +2,138 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use clipcore::catalog::Catalog;
 use clipcore::clock::SystemTimeSource;
 use clipcore::event::Kinds;
 use clipcore::gateway::{Gateway, GatewayParts, ServeConfig, Tokens};
-use clipcore::host::{Host, HostParts, StreamFactory, StreamSettings};
-use clipcore::log::{FileLog, FileLogConfig};
-use clipcore::media::ffmpeg::Ffmpeg;
-use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
-use clipcore::{Consent, Error, Result, StreamId};
+use clipcore::{Error, Result};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::parts::Parts;
+use super::{Role, Roles};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::models::Models;
-use crate::streams::Streams;
-use crate::{assembly, inputs, output, privacy, sinks};
+use crate::{output, privacy, sources};
 
-/// Parts of inbox and log: streams of one part read past each other's records.
-const PARTITIONS: u32 = 8;
+/// What a process was asked to be.
+pub(super) struct Asked<'a> {
+    pub(super) listen: SocketAddr,
+    pub(super) tokens: &'a Path,
+    pub(super) roles: Roles,
+    pub(super) quiet: bool,
+}
 
-pub(super) fn serve(config: &Config, listen: SocketAddr, tokens: &Path, quiet: bool) -> anyhow::Result<Exit> {
-    let tokens = Tokens::load(tokens)?;
-    if tokens.is_empty() && !listen.ip().is_loopback() {
-        let text = format!("others could reach {listen}, and there are no tokens");
+pub(super) fn serve(config: &Config, asked: &Asked<'_>) -> anyhow::Result<Exit> {
+    let tokens = Tokens::load(asked.tokens)?;
+    let listens = asked.roles.contains(Role::Gateway);
+    if listens && tokens.is_empty() && !asked.listen.ip().is_loopback() {
+        let text = format!("others could reach {}, and there are no tokens", asked.listen);
         return Err(Error::config(text)
             .with_hint("make one with: clipcore serve token NAME --scope ingest,read; or listen on 127.0.0.1")
             .into());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let exit = runtime.block_on(run(config, listen, tokens, quiet));
+    let exit = runtime.block_on(run(config, asked, tokens));
     // Threads that wait for a pipe must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     exit
 }
 
-async fn run(config: &Config, listen: SocketAddr, tokens: Tokens, quiet: bool) -> anyhow::Result<Exit> {
+async fn run(config: &Config, asked: &Asked<'_>, tokens: Tokens) -> anyhow::Result<Exit> {
     let dir = &config.out;
     std::fs::create_dir_all(dir)
         .map_err(|e| Error::io(e, dir).with_hint("--data names a folder that can be written"))?;
     // Taken first: where the address is in use, nothing has been opened yet.
-    let listener = TcpListener::bind(listen).await.map_err(|e| {
-        Error::from(e)
-            .with_context("listen", listen)
-            .with_hint("another program may use the port: choose one with --listen 127.0.0.1:PORT")
-    })?;
-    let address = listener.local_addr()?;
+    let listener = if asked.roles.contains(Role::Gateway) { Some(listen(asked.listen).await?) } else { None };
     let pseudonyms = privacy::begin(&config.privacy, dir, "serve", "all streams", config.consent)?;
     let kinds = Kinds::builtin();
-    let log = FileLogConfig { partitions: PARTITIONS, ..assembly::log_config(&config.pipeline) };
-    let log = FileLog::open(dir.join("log"), log, kinds.clone()).await?;
-    // Small segments, since what has been read is dropped by whole ones.
-    let inbox = FileLogConfig { partitions: PARTITIONS, segment_bytes: 4 << 20, ..FileLogConfig::default() };
-    let inbox = FileLog::open(dir.join("inbox"), inbox, kinds.clone()).await?;
-    let catalog = Catalog::open(dir).await?;
-    let lines = JsonlSink::open(dir).await?;
-    let mut sinks: Vec<Arc<dyn ClipSink>> = vec![
-        Arc::new(lines.with_retry(Default::default())),
-        Arc::new(catalog.clone().with_retry(Default::default())),
-    ];
-    sinks.extend(sinks::open(&config.sinks, dir).await?);
-    let time = Arc::new(SystemTimeSource::new());
-    let parts = HostParts {
-        consent: config.consent,
-        pseudonyms: Some(pseudonyms),
-        config: config.host.clone(),
-        time: time.clone(),
-        ..HostParts::new(Arc::new(inbox), Arc::new(log), factory(config, sinks)?)
+    let parts = match config.shared.url {
+        None if asked.roles.are_all() => Parts::alone(config, &kinds, pseudonyms).await?,
+        _ => Parts::shared(config, &kinds, &asked.roles, pseudonyms).await?,
     };
-    let host = Host::open(dir.join("streams"), parts).await?;
-    let open = tokens.is_empty();
-    let gateway = Gateway::new(GatewayParts {
-        host: host.clone(),
-        catalog,
-        tokens,
-        kinds,
-        config: config.gateway.clone(),
-        time,
-    })?;
     let stop = CancellationToken::new();
-    let serving = clipcore::gateway::serve(listener, gateway.router(), ServeConfig::default(), stop.clone());
-    let mut serving = tokio::spawn(serving);
-    if !quiet {
-        greet(address, open);
+    let mut tasks: JoinSet<Result<()>> = JoinSet::new();
+    let (mut gateway, mut listening) = (None, None);
+    if let (Some(listener), Some((host, catalog))) = (listener, &parts.front) {
+        let (address, open) = (listener.local_addr()?, tokens.is_empty());
+        let made = Gateway::new(GatewayParts {
+            host: host.clone(),
+            catalog: catalog.clone(),
+            tokens,
+            kinds,
+            config: config.gateway.clone(),
+            time: Arc::new(SystemTimeSource::new()),
+        })?;
+        let quiet = asked.quiet;
+        listening = Some(sources::listen(&config.sources, host, &stop, move |text| {
+            if !quiet {
+                output::note(text);
+            }
+        }));
+        let serving = clipcore::gateway::serve(listener, made.router(), ServeConfig::default(), stop.clone());
+        tasks.spawn(serving);
+        gateway = Some(made);
+        if !asked.quiet {
+            greet(address, open);
+        }
+    }
+    for deliverer in &parts.deliverers {
+        let (deliverer, stop) = (deliverer.clone(), stop.clone());
+        tasks.spawn(async move {
+            deliverer.run(stop).await;
+            Ok(())
+        });
+    }
+    if !asked.quiet && !asked.roles.are_all() {
+        output::note(&format!("this process has the roles {}", asked.roles));
     }
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let exit = tokio::select! {
         _ = interrupt.recv() => Exit::Interrupted,
         _ = terminate.recv() => Exit::Done,
-        ended = &mut serving => {
-            host.drain().await;
+        Some(ended) = tasks.join_next() => {
+            parts.drain().await;
             ended??;
             return Ok(Exit::Done);
         }
     };
-    if !quiet {
+    if !asked.quiet {
         output::note("stopping: finishing what is pending (again to stop at once)");
     }
     let drain = async {
-        gateway.close();
+        if let Some(gateway) = &gateway {
+            gateway.close();
+        }
         stop.cancel();
-        let served = serving.await;
-        host.drain().await;
+        if let Some(listening) = listening {
+            // How it ended was told.
+            let _ = listening.await;
+        }
+        let mut served = Ok(());
+        while let Some(ended) = tasks.join_next().await {
+            served = served.and(ended.map_err(anyhow::Error::from).and_then(|ended| Ok(ended?)));
+        }
+        parts.drain().await;
         served
     };
     tokio::select! {
-        served = drain => served??,
+        served = drain => served?,
         _ = interrupt.recv() => return Ok(Exit::Interrupted),
         _ = terminate.recv() => return Ok(Exit::Interrupted),
     }
     Ok(exit)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| {
+        Error::from(e)
+            .with_context("listen", address)
+            .with_hint("another program may use the port: choose one with --listen 127.0.0.1:PORT")
+    })
 }
 
 fn greet(address: SocketAddr, open: bool) {
@@ -124,39 +142,4 @@ fn greet(address: SocketAddr, open: bool) {
     output::note(&format!(
         "try: curl {token}-d '{{\"type\":\"marker\",\"data\":{{\"label\":\"ace\"}}}}' http://{address}/v1/streams/show/events"
     ));
-}
-
-/// Puts streams together; models are loaded when the first stream needs them.
-fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFactory> {
-    let streams = Streams::new(config)?;
-    let config = config.clone();
-    // Those of faces are loaded only where somebody agreed to that.
-    let models: [OnceLock<Models>; 2] = Default::default();
-    Ok(Arc::new(move |stream: &StreamId, settings: &StreamSettings| {
-        let consent = settings.consent.unwrap_or(config.consent);
-        let cameras: Vec<_> =
-            inputs::camera_ids(settings.inputs.len()).into_iter().zip(settings.inputs.clone()).collect();
-        let mut needed = &Models::default();
-        if !cameras.is_empty() {
-            if cameras.iter().any(|(_, input)| input == "-") {
-                return Err(Error::config("a stream cannot read this server's standard input"));
-            }
-            Ffmpeg::default().version()?;
-            needed = loaded(&models[usize::from(consent.face)], &config, consent)?;
-        }
-        let mut pipeline = streams.pipeline();
-        for sink in &sinks {
-            pipeline = pipeline.with_sink(sink.clone());
-        }
-        Ok((pipeline, streams.spec(needed, stream, &cameras, consent)?))
-    }))
-}
-
-fn loaded<'a>(slot: &'a OnceLock<Models>, config: &Config, consent: Consent) -> Result<&'a Models> {
-    if let Some(models) = slot.get() {
-        return Ok(models);
-    }
-    let models = Models::open(&Config { consent, ..config.clone() })?;
-    models.notes.iter().for_each(|note| output::note(note));
-    Ok(slot.get_or_init(|| models))
 }

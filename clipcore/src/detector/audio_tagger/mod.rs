@@ -20,8 +20,8 @@ mod tape;
 mod tests;
 mod track;
 
-use tagger::Tagger;
-use tape::Tape;
+pub use tagger::Tagger;
+pub use tape::{Place, Tape};
 use track::Track;
 
 /// Steps that may wait for an answer or for their time.
@@ -154,7 +154,7 @@ impl AudioTagger {
                 let heard = if level_db(samples) < self.config.gate_db {
                     Heard::Silence
                 } else {
-                    if let Some(input) = self.tagger.input(place, samples) {
+                    if let Some(input) = self.tagger.input(Some(place), samples) {
                         out.request(&self.tagger.model, at.as_micros() as u64, at, input);
                     }
                     Heard::Asked

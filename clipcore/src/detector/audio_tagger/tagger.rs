@@ -10,9 +10,9 @@ use crate::{Error, Result};
 /// Probabilities this near to 0 or 1 count as such.
 const EPSILON: f64 = 1e-6;
 
-/// What a card says, made ready.
+/// What the card of an audio tagger says, made ready: from sound to the model's input, from its output to scores.
 #[derive(Debug, Clone)]
-pub(super) struct Tagger {
+pub struct Tagger {
     pub(super) model: String,
     /// Samples of a patch.
     pub(super) patch: usize,
@@ -30,9 +30,11 @@ pub(super) struct Tagger {
 }
 
 impl Tagger {
+    /// Reads a card; a model that takes any length is given patches of `window_samples`.
+    ///
     /// # Errors
     /// `Config` where the card is none of an audio tagger that clipcore can feed, saying why.
-    pub(super) fn try_new(card: &Card, window_samples: usize) -> Result<Self> {
+    pub fn try_new(card: &Card, window_samples: usize) -> Result<Self> {
         card.validate()?;
         let wrong = |what: String| {
             Err(Error::config(format!("the model {:?} cannot tag sound here: {what}", card.name))
@@ -90,9 +92,21 @@ impl Tagger {
         })
     }
 
-    /// The model's input for a patch of sound that begins at `place`.
-    pub(super) fn input(&mut self, place: Place, samples: &[f32]) -> Option<Tensor> {
-        let moved = self.last.replace(place).and_then(|last| place.after(last));
+    /// Samples of a patch, at 16 kHz.
+    pub fn patch(&self) -> usize {
+        self.patch
+    }
+
+    /// The model's own numbers, one for each label of the card; `None` where the answer is not what the card says.
+    pub fn numbers<'a>(&self, answer: &'a Tensors) -> Option<&'a Tensor> {
+        answer.get(&self.output).or(answer.first()).filter(|numbers| numbers.len() == self.labels)
+    }
+
+    /// The model's input for a patch of sound. Where its place on a tape is given, it takes over what it has in common
+    /// with the last one.
+    pub fn input(&mut self, place: Option<Place>, samples: &[f32]) -> Option<Tensor> {
+        let last = std::mem::replace(&mut self.last, place);
+        let moved = place.zip(last).and_then(|(place, last)| place.after(last));
         let tensor = match &mut self.front_end {
             Some(front_end) => front_end.run_after(samples, moved),
             None => Tensor::from_shape_vec(vec![samples.len()], samples.to_vec()).ok()?,
@@ -107,11 +121,7 @@ impl Tagger {
 
     /// Calibrated log-odds of each group; `None` where the answer is not what the card says.
     pub(super) fn logits(&self, answer: &Tensors) -> Option<Vec<f64>> {
-        let numbers: Vec<f64> =
-            answer.get(&self.output).or(answer.first())?.iter().map(|x| f64::from(*x)).collect();
-        if numbers.len() != self.labels {
-            return None;
-        }
+        let numbers: Vec<f64> = self.numbers(answer)?.iter().map(|x| f64::from(*x)).collect();
         let logits: Vec<f64> = match self.activation {
             Activation::Sigmoid => numbers,
             Activation::None => numbers.into_iter().map(log_odds).collect(),

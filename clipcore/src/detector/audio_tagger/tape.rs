@@ -10,7 +10,7 @@ const TOLERANCE_US: i64 = 20_000;
 
 /// Where a sample stands in uninterrupted sound.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Place {
+pub struct Place {
     /// Where the sound began.
     since: Timestamp,
     /// Samples before this one.
@@ -25,9 +25,10 @@ impl Place {
     }
 }
 
-/// See the module.
+/// The last second or so of uninterrupted sound at 16 kHz, addressed by instants: what a detector keeps that looks at
+/// windows of its own length.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Tape {
+pub struct Tape {
     /// Where the uninterrupted sound began.
     since: Option<Timestamp>,
     /// Samples since then.
@@ -40,7 +41,7 @@ pub(super) struct Tape {
 impl Tape {
     /// Takes sound in that starts at `at`; keeps at least the last `keep` samples. Overlapping sound is heard once, a
     /// hole begins the tape anew: then it says so.
-    pub(super) fn push(&mut self, at: Timestamp, samples: &[f32], keep: usize) -> bool {
+    pub fn push(&mut self, at: Timestamp, samples: &[f32], keep: usize) -> bool {
         let off = self.now().map_or(i64::MAX, |now| at.micros_since(now));
         let begins = off > TOLERANCE_US;
         if begins {
@@ -60,14 +61,14 @@ impl Tape {
     }
 
     /// The instant just after the last sample.
-    pub(super) fn now(&self) -> Option<Timestamp> {
+    pub fn now(&self) -> Option<Timestamp> {
         let us = u128::from(self.heard) * 1_000_000 / u128::from(Audio16k::RATE);
         Some(self.since?.offset_micros(i64::try_from(us).unwrap_or(i64::MAX)))
     }
 
     /// The `n` samples before `end`, and the place of the first one; `None` where not all of them are there (yet, or any
     /// more).
-    pub(super) fn before(&self, end: Timestamp, n: usize) -> Option<(Place, &[f32])> {
+    pub fn before(&self, end: Timestamp, n: usize) -> Option<(Place, &[f32])> {
         let until = u64::try_from(end.micros_since(self.since?)).ok()?;
         let until = (u128::from(until) * u128::from(Audio16k::RATE)).div_ceil(1_000_000) as u64;
         let first = self.heard - self.samples.len() as u64;

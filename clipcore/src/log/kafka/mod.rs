@@ -212,7 +212,7 @@ impl EventLog for KafkaLog {
         let key = if same { first.stream().to_string() } else { String::new() };
         let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
         let (reply, answer) = oneshot::channel();
-        part.appends.send(Request { key, lines, reply }).await.map_err(|_| gone())?;
+        part.appends.send(Request { key, token: None, lines, reply }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("kafka_log::append"))
     }
 

@@ -25,7 +25,9 @@
 //!
 //! # Leases
 //! A lease ends when somebody else [acquires](EventLog::acquire) the partition, and only then: nothing runs out by
-//! itself. Whoever decides that an owner has died acquires its partition; the former owner's next checkpoint fails.
+//! itself. Workers that share partitions [claim](EventLog::claim) them instead: a claim that is not renewed in time, by the
+//! server's clock, lets others in. Either way the former owner's next checkpoint, and its next
+//! [append as owner](EventLog::append_as), fail.
 
 mod durability;
 mod keys;
@@ -155,7 +157,7 @@ impl RedisLog {
             }
             keys.id = id;
             let keys = Arc::new(keys);
-            let remote = RedisWriter::new(writes.clone(), scripts.clone(), keys.clone(), &writer);
+            let remote = RedisWriter::new(writes.clone(), scripts.clone(), keys.clone(), number, &writer);
             let appends = Writer::start(remote);
             all.push(Partition { keys, appends });
         }
@@ -168,6 +170,25 @@ impl RedisLog {
 
     fn number(&self) -> u64 {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    async fn append_with(&self, partition: u32, token: Option<u64>, records: &[Record]) -> Result<Offset> {
+        let part = self.partition(partition)?;
+        let lines: Vec<_> = records.iter().map(|r| readable(r, &self.kinds)).collect::<Result<_>>()?;
+        if let Some(long) = lines.iter().find(|line| line.len() > self.config.max_record_bytes) {
+            return Err(Error::invalid(format!("a record of {} bytes is too long for the log", long.len()))
+                .with_context("max_record_bytes", self.config.max_record_bytes));
+        }
+        if lines.is_empty() {
+            let next: Option<Offset> =
+                self.reads.query(redis::cmd("HGET").arg(&part.keys.log).arg("next")).await?;
+            return next.ok_or_else(|| lost(&part.keys));
+        }
+        let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
+        let (reply, answer) = oneshot::channel();
+        let call = Request { key: String::new(), token, lines, reply };
+        part.appends.send(call).await.map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("redis_log::append"))
     }
 
     /// The oldest record's offset.
@@ -238,21 +259,11 @@ impl EventLog for RedisLog {
     }
 
     async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
-        let part = self.partition(partition)?;
-        let lines: Vec<_> = records.iter().map(|r| readable(r, &self.kinds)).collect::<Result<_>>()?;
-        if let Some(long) = lines.iter().find(|line| line.len() > self.config.max_record_bytes) {
-            return Err(Error::invalid(format!("a record of {} bytes is too long for the log", long.len()))
-                .with_context("max_record_bytes", self.config.max_record_bytes));
-        }
-        if lines.is_empty() {
-            let next: Option<Offset> =
-                self.reads.query(redis::cmd("HGET").arg(&part.keys.log).arg("next")).await?;
-            return next.ok_or_else(|| lost(&part.keys));
-        }
-        let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
-        let (reply, answer) = oneshot::channel();
-        part.appends.send(Request { key: String::new(), lines, reply }).await.map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("redis_log::append"))
+        self.append_with(partition, None, records).await
+    }
+
+    async fn append_as(&self, lease: &Lease, records: &[Record]) -> Result<Offset> {
+        self.append_with(lease.partition, Some(lease.token), records).await
     }
 
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
@@ -298,6 +309,37 @@ impl EventLog for RedisLog {
                 let token = token.parse().map_err(|_| garbled(&answer))?;
                 Ok(Lease { partition, token })
             }
+            ("lost", _) => Err(lost(keys)),
+            _ => Err(garbled(&answer)),
+        }
+    }
+
+    async fn claim(&self, partition: u32, owner: &str, span: Duration) -> Result<Option<Lease>> {
+        let keys = &self.partition(partition)?.keys;
+        let mut call = self.scripts.claim.call(&[&keys.log]);
+        call.arg(&keys.id).arg(owner).arg(format!("{}-{}", self.writer, self.number()));
+        call.arg(span.as_millis() as u64);
+        let answer: Vec<String> = self.writes.run(&self.scripts.claim, &call).await?;
+        match reply(&answer) {
+            ("done", [token, before]) => {
+                tracing::info!(partition, from = before, to = owner, "partition claimed");
+                let token = token.parse().map_err(|_| garbled(&answer))?;
+                Ok(Some(Lease { partition, token }))
+            }
+            ("held", _) => Ok(None),
+            ("lost", _) => Err(lost(keys)),
+            _ => Err(garbled(&answer)),
+        }
+    }
+
+    async fn renew(&self, lease: &Lease, span: Duration) -> Result<()> {
+        let keys = &self.partition(lease.partition)?.keys;
+        let mut call = self.scripts.renew.call(&[&keys.log]);
+        call.arg(&keys.id).arg(lease.token).arg(span.as_millis() as u64);
+        let answer: Vec<String> = self.writes.run(&self.scripts.renew, &call).await?;
+        match reply(&answer) {
+            ("done", _) => Ok(()),
+            ("stale", [current]) => Err(stale(lease, current.parse().map_err(|_| garbled(&answer))?)),
             ("lost", _) => Err(lost(keys)),
             _ => Err(garbled(&answer)),
         }

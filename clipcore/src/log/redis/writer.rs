@@ -6,8 +6,8 @@ use super::keys::Keys;
 use super::scripts::Scripts;
 use super::{garbled, lost, reply};
 use crate::Result;
-use crate::log::Offset;
 use crate::log::appends::{Remote, Request};
+use crate::log::{Lease, Offset, stale};
 use crate::redis::Connection;
 
 /// How long the server remembers a writer's last call, in seconds: longer than any outage that is waited out.
@@ -18,6 +18,7 @@ pub(super) struct RedisWriter {
     connection: Connection,
     scripts: Arc<Scripts>,
     keys: Arc<Keys>,
+    partition: u32,
     /// The key of this writer's last call.
     key: String,
     number: u64,
@@ -26,9 +27,15 @@ pub(super) struct RedisWriter {
 }
 
 impl RedisWriter {
-    pub(super) fn new(connection: Connection, scripts: Arc<Scripts>, keys: Arc<Keys>, name: &str) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        scripts: Arc<Scripts>,
+        keys: Arc<Keys>,
+        partition: u32,
+        name: &str,
+    ) -> Self {
         let key = keys.writer(name);
-        Self { connection, scripts, keys, key, number: 0, counts: Vec::new() }
+        Self { connection, scripts, keys, partition, key, number: 0, counts: Vec::new() }
     }
 
     fn offsets(&self, first: Offset) -> Vec<Offset> {
@@ -44,13 +51,21 @@ impl RedisWriter {
     async fn call(&self, calls: &[Request]) -> Result<Offset> {
         let keys = [&*self.keys.log, &*self.keys.records, &*self.key, &*self.keys.sizes];
         let mut cmd = self.scripts.append.call(&keys);
-        cmd.arg(&*self.keys.id).arg(self.number).arg(REMEMBERED);
+        let token = calls.first().and_then(|call| call.token);
+        cmd.arg(&*self.keys.id)
+            .arg(self.number)
+            .arg(REMEMBERED)
+            .arg(token.map_or(String::new(), |t| t.to_string()));
         for line in calls.iter().flat_map(|call| &call.lines) {
             cmd.arg(line);
         }
         let answer: Vec<String> = self.connection.run(&self.scripts.append, &cmd).await?;
         match reply(&answer) {
             ("done", [first]) => first.parse().map_err(|_| garbled(&answer)),
+            ("stale", [current]) => {
+                let lease = Lease { partition: self.partition, token: token.unwrap_or_default() };
+                Err(stale(&lease, current.parse().map_err(|_| garbled(&answer))?))
+            }
             ("lost", _) => Err(lost(&self.keys)),
             _ => Err(garbled(&answer)),
         }

@@ -261,7 +261,9 @@ fn drain(mut stdout: impl Read, pcm: &BoundedQueue<Pcm>, rate: u32, base_us: imp
 }
 
 /// Resamples to mono at 16 kHz, in blocks of 10 ms, keeping instants.
-pub(super) struct To16k {
+///
+/// What does not fill a block waits for the next window; a hole of more than 20 ms or another rate begins anew.
+pub struct To16k {
     rate: u32,
     resampler: Option<Fft<f32>>,
     pending: Vec<f32>,
@@ -270,12 +272,24 @@ pub(super) struct To16k {
     taken: u64,
 }
 
-impl To16k {
-    pub(super) fn new() -> Self {
+impl std::fmt::Debug for To16k {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("To16k").field("rate", &self.rate).finish_non_exhaustive()
+    }
+}
+
+impl Default for To16k {
+    fn default() -> Self {
         Self { rate: 0, resampler: None, pending: Vec::new(), base: Timestamp::ZERO, taken: 0 }
     }
+}
 
-    pub(super) fn push(&mut self, at: Timestamp, window: &AudioWindow) -> Result<Vec<(Timestamp, Audio16k)>> {
+impl To16k {
+    /// Takes a window in that starts at `at`; gives the blocks that are complete, each with its first instant.
+    ///
+    /// # Errors
+    /// `Unsupported` where sound of this rate cannot be resampled.
+    pub fn push(&mut self, at: Timestamp, window: &AudioWindow) -> Result<Vec<(Timestamp, Audio16k)>> {
         let expected = self.instant(self.pending.len() as u64);
         let gap = at.micros_since(expected).abs() > 20_000;
         if window.rate != self.rate || gap {

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub use audio::To16k;
 pub use frames::FrameConfig;
 use ingest::Ingest;
 pub use input::Input;

@@ -127,7 +127,7 @@ impl Tap {
                 Ok(decoder) => self.state.decoder = Some(decoder),
                 Err(error) => self.notice(format!("sound is recorded but not listened to: {error}"))?,
             }
-            self.state.to_16k = self.wants(Audio16k::KIND).then(To16k::new);
+            self.state.to_16k = self.wants(Audio16k::KIND).then(To16k::default);
         }
         let pictures = tracks.iter().find(|t| t.kind == crate::media::TrackKind::Video);
         if let Some(track) = pictures.filter(|_| self.wants(VideoFrame::KIND)) {

@@ -11,6 +11,7 @@
 mod subscriber;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 pub use subscriber::{Published, RedisSubscriber};
 use tokio::sync::mpsc;
 
@@ -21,6 +22,16 @@ use crate::{Result, StreamId, Timestamp};
 
 /// The CloudEvents extension that messages of clipcore's own carry.
 pub const OWN_MEMBER: &str = "clipcore";
+
+/// Where events are published.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedisSourceConfig {
+    /// The server.
+    pub url: RedisUrl,
+    /// The channels' names.
+    pub channels: Channels,
+}
 
 /// Feeds a stream with what is published on its channel; see the [module](self).
 ///
@@ -33,10 +44,10 @@ pub struct RedisSource {
 }
 
 impl RedisSource {
-    /// Subscribes at `url`, once it runs, to the channel that `channels` gives the stream.
-    pub fn new(url: RedisUrl, channels: Channels, kinds: Kinds) -> Self {
-        let name = format!("{url} {channels}");
-        Self { subscriber: RedisSubscriber::new(url, channels.clone(), kinds), channels, name }
+    /// Subscribes, once it runs, to the stream's channel.
+    pub fn new(config: RedisSourceConfig, kinds: Kinds) -> Self {
+        let name = format!("{} {}", config.url, config.channels);
+        Self { channels: config.channels.clone(), subscriber: RedisSubscriber::new(config, kinds), name }
     }
 }
 

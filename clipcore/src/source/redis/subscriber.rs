@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::jsonl::MAX_LINE;
+use super::RedisSourceConfig;
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::event::{Incoming, Kinds, OWN};
 use crate::redis::{Channels, RedisUrl, explain};
@@ -62,9 +63,9 @@ enum End {
 }
 
 impl RedisSubscriber {
-    /// Listens, once it runs, to every channel that `channels` names.
-    pub fn new(url: RedisUrl, channels: Channels, kinds: Kinds) -> Self {
-        Self { url, channels, kinds, only: None }
+    /// Listens, once it runs, to every channel that `config` names.
+    pub fn new(config: RedisSourceConfig, kinds: Kinds) -> Self {
+        Self { url: config.url, channels: config.channels, kinds, only: None }
     }
 
     /// Listens to one stream's channel only.
@@ -183,7 +184,7 @@ impl RedisSubscriber {
                 if !self.tell_lost(&lost, out).await {
                     return End::Stopped;
                 }
-                if let Some(published) = self.read(&message)
+                if let Some(published) = self.read(message.get_channel_name(), message.get_payload_bytes())
                     && out.send(published).await.is_err()
                 {
                     return End::Stopped;
@@ -205,16 +206,14 @@ impl RedisSubscriber {
         }
     }
 
-    /// What a message says; nothing where clipcore published it.
-    fn read(&self, message: &Msg) -> Option<Published> {
-        let channel = message.get_channel_name();
+    /// What a message on a channel says; nothing where clipcore published it.
+    pub fn read(&self, channel: &str, json: &[u8]) -> Option<Published> {
         let bad = |e: Error| {
             Some(Published::Bad(Arc::new(e.with_context("channel", crate::ids::shorten(channel)))))
         };
         let Some(stream) = self.channels.stream(channel) else {
             return bad(Error::invalid("the channel's name holds no stream id"));
         };
-        let json = message.get_payload_bytes();
         if json.len() > MAX_LINE {
             return bad(Error::invalid(format!("a message is longer than {MAX_LINE} bytes")));
         }

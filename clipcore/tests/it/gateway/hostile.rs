@@ -12,7 +12,8 @@ use super::server::{Server, Settings, answer, marker};
 
 async fn raw(server: &Server, request: &str) -> String {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
+    // The server may have had enough before all of it is sent.
+    let _ = stream.write_all(request.as_bytes()).await;
     let mut said = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(8), stream.read_to_end(&mut said)).await;
     assert!(read.is_ok(), "the connection stays open: {}", String::from_utf8_lossy(&said));
@@ -88,11 +89,12 @@ async fn odd_requests_get_an_answer_and_harm_nothing() {
             "400",
         ),
         (format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n", "a".repeat(70_000)), "4"),
-        (format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n", "a".repeat(100_000)), "431"),
+        (format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n", "a".repeat(1_000_000)), "431"),
         ("\x16\x03\x01\x02\x00\r\n".to_owned(), "400"),
     ] {
         let said = raw(&server, &format!("{request}{close}")).await;
-        assert!(said.starts_with(&format!("HTTP/1.1 {code}")) || said.is_empty(), "{said}");
+        let asked = &request[..request.len().min(60)];
+        assert!(said.starts_with(&format!("HTTP/1.1 {code}")) || said.is_empty(), "{asked}: {said}");
     }
     let deep = format!(r#"{{"type":"x.y","data":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     let (status, said) = server.post("/v1/streams/s/events", deep).await;

@@ -62,6 +62,7 @@ async fn a_stream_goes_from_its_first_event_to_its_moments() {
         let (status, said) = server.get(path).await;
         assert!(status == 404 && said["detail"].as_str().unwrap().contains(says), "{path}: {said}");
     }
+    assert_eq!(server.get("/v1/moments?limit=1001").await.0, 400);
     let (status, said) = server.get("/v1/moments?colour=red").await;
     assert!(status == 400 && said["detail"].as_str().unwrap().contains("colour"), "{said}");
     let (status, metrics) = server.get("/metrics").await;

@@ -12,7 +12,7 @@ use clipcore::detector::MarkerDetector;
 use clipcore::event::Kinds;
 use clipcore::fusion::FusionConfig;
 use clipcore::gateway::{Gateway, GatewayConfig, GatewayParts, ServeConfig, Token, Tokens, serve};
-use clipcore::host::{Host, HostConfig, HostParts, StreamSettings};
+use clipcore::host::{Host, HostConfig, HostParts, StreamMake, StreamSettings};
 use clipcore::log::{FileLog, FileLogConfig};
 use clipcore::pipeline::{Pipeline, StreamSpec};
 use clipcore::sink::ClipSink;
@@ -54,7 +54,7 @@ impl Server {
                 .with_fusion(move |stream| fusion(stream))
                 .with_detector(|_| Ok(Box::new(MarkerDetector::default())))
                 .with_sink(sink.clone());
-            Ok((builder, StreamSpec::new(stream.clone())))
+            Ok(StreamMake::new(builder, StreamSpec::new(stream.clone())))
         };
         let parts = HostParts::new(Arc::new(inbox), Arc::new(log), Arc::new(factory));
         let host =

@@ -84,6 +84,10 @@ async fn a_killed_broker_costs_nothing(kafka: &mut Kafka, config: &KafkaLogConfi
     tokio::time::sleep(Duration::from_millis(700)).await;
     let checkpoint = Checkpoint { next: 7, state: json!("before") };
     log.checkpoint(&lease, "c", &checkpoint).await.unwrap();
+    for pause in [13, 57, 31, 97, 44, 71, 22, 88] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        kafka.proxy.drop_all();
+    }
     kafka.stop();
     tokio::time::sleep(Duration::from_millis(300)).await;
     kafka.resume();

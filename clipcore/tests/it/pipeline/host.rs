@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clipcore::event::{Incoming, Kinds};
-use clipcore::host::{Host, HostConfig, HostParts, StreamSettings, StreamState};
+use clipcore::host::{Host, HostConfig, HostParts, StreamMake, StreamSettings, StreamState};
 use clipcore::log::{EventLog, MemoryLog};
 use clipcore::pipeline::{Pipeline, StreamSpec};
 use clipcore::source::{Item, LogSourceClock};
@@ -39,7 +39,7 @@ impl World {
                 .with_fusion(|stream| Box::new(Windows::new(stream)))
                 .with_detector(|_| Ok(Box::new(Burst::default())))
                 .with_config(config());
-            Ok((builder, StreamSpec::new(stream.clone())))
+            Ok(StreamMake::new(builder, StreamSpec::new(stream.clone())))
         };
         let parts = HostParts::new(self.inbox.clone(), self.log.clone(), Arc::new(factory));
         let parts = HostParts { config: self.config.clone(), ..parts };

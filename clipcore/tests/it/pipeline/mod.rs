@@ -4,6 +4,8 @@ mod faults;
 mod flow;
 mod host;
 mod inbox;
+#[cfg(feature = "redis")]
+mod over_redis;
 mod restart;
 mod retention;
 mod stage;

@@ -177,7 +177,7 @@ impl World {
     }
 
     /// Everything that must be true however often the process died.
-    fn check(&self, uninterrupted: &Self, how: &str) {
+    pub(super) fn check(&self, uninterrupted: &Self, how: &str) {
         assert_eq!(self.moments(), uninterrupted.moments(), "{how}: moments");
         let replayed = Self::block_on(replayed_moments(&*self.log, &self.stream));
         assert_eq!(self.moments(), replayed, "{how}: replay of the log");

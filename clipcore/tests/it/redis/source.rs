@@ -5,10 +5,9 @@ use std::time::Duration;
 use clipcore::StreamId;
 use clipcore::conformance::sink as kit;
 use clipcore::event::{ChatMessage, ChatSpike, Kinds};
-use clipcore::redis::Channels;
 use clipcore::sink::{ClipSink, RedisSink, RedisSinkConfig};
 use clipcore::source::redis::{Published, RedisSubscriber};
-use clipcore::source::{Item, RedisSource, Source, SourceOutput};
+use clipcore::source::{Item, RedisSource, RedisSourceConfig, Source, SourceOutput};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,8 @@ async fn start(redis: &Redis, channels: &str) -> Running {
     let (tx, items) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let out = SourceOutput::new(StreamId::new("s1").unwrap(), tx, stop.clone());
-    let source = RedisSource::new(redis.url().parse().unwrap(), channels.parse().unwrap(), Kinds::builtin());
+    let config = RedisSourceConfig { url: redis.url().parse().unwrap(), channels: channels.parse().unwrap() };
+    let source = RedisSource::new(config, Kinds::builtin());
     let task = tokio::spawn(Box::new(source).run(out));
     subscribed(redis, &channels.replace("{stream_id}", "s1")).await;
     Running { items, stop, task }
@@ -152,8 +152,8 @@ async fn one_subscriber_hears_many_streams() {
     let Some(redis) = Redis::start("redis::source::one_subscriber_hears_many_streams") else { return };
     let (tx, mut rx) = mpsc::channel(8);
     let stop = CancellationToken::new();
-    let subscriber =
-        RedisSubscriber::new(redis.url().parse().unwrap(), Channels::default(), Kinds::builtin());
+    let config = RedisSourceConfig { url: redis.url().parse().unwrap(), ..RedisSourceConfig::default() };
+    let subscriber = RedisSubscriber::new(config, Kinds::builtin());
     let task = tokio::spawn({
         let stop = stop.clone();
         async move { subscriber.run(tx, &stop).await }
@@ -180,7 +180,8 @@ async fn a_refused_password_ends_the_source() {
     };
     let (tx, _rx) = mpsc::channel(1);
     let out = SourceOutput::new(StreamId::new("s1").unwrap(), tx, CancellationToken::new());
-    let source = RedisSource::new(redis.url().parse().unwrap(), Channels::default(), Kinds::builtin());
+    let config = RedisSourceConfig { url: redis.url().parse().unwrap(), ..RedisSourceConfig::default() };
+    let source = RedisSource::new(config, Kinds::builtin());
     let error = Box::new(source).run(out).await.unwrap_err();
     assert_eq!(error.kind(), clipcore::ErrorKind::Config, "{error}");
 }

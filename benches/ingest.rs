@@ -1,0 +1,204 @@
+//! Events in over HTTP and WebSocket, beside a bare axum handler that only answers 202, in one run on one machine.
+//!
+//! `CLIPCORE_BENCH_SECS` says how long each row is measured (default 5), `CLIPCORE_BENCH_CONNECTIONS` over how many connections
+//! (default 32). The client is in the same process and costs all rows the same.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a bench is a test that reads a clock
+
+mod common;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::routing::post;
+use clipcore::StreamId;
+use clipcore::catalog::Catalog;
+use clipcore::clock::SystemTimeSource;
+use clipcore::detector::{ChatBurst, MarkerDetector};
+use clipcore::event::Kinds;
+use clipcore::fusion::FusionConfig;
+use clipcore::gateway::{Gateway, GatewayConfig, GatewayParts, ServeConfig, Tokens, serve};
+use clipcore::host::{Host, HostParts, StreamMake, StreamSettings};
+use clipcore::log::{EventLog, FileLog, FileLogConfig, MemoryLog};
+use clipcore::pipeline::{Pipeline, StreamSpec};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use common::{head, quantile, row, size};
+
+const BATCH: usize = 100;
+
+struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    host: Option<Host>,
+    _dir: tempfile::TempDir,
+}
+
+impl Running {
+    async fn bare() -> Self {
+        let take = |body: Bytes| async move {
+            drop(body);
+            StatusCode::ACCEPTED
+        };
+        Self::serve(
+            Router::new().route("/v1/streams/{id}/events", post(take)),
+            None,
+            tempfile::tempdir().unwrap(),
+        )
+        .await
+    }
+
+    async fn gateway(durable: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let [inbox, log] = if durable {
+            [file_log(&dir.path().join("inbox")).await, file_log(&dir.path().join("log")).await]
+        } else {
+            [0, 1].map(|_| Arc::new(MemoryLog::new(4).with_max_records(100_000_000)) as Arc<dyn EventLog>)
+        };
+        let fusion = FusionConfig::default().factory().unwrap();
+        let factory = move |stream: &StreamId, _: &StreamSettings| {
+            let fusion = fusion.clone();
+            let pipeline = Pipeline::builder()
+                .with_fusion(move |stream| fusion(stream))
+                .with_detector(|_| Ok(Box::new(ChatBurst::default())))
+                .with_detector(|_| Ok(Box::new(MarkerDetector::default())));
+            Ok(StreamMake::new(pipeline, StreamSpec::new(stream.clone())))
+        };
+        let host = Host::open(dir.path().join("streams"), HostParts::new(inbox, log, Arc::new(factory)));
+        let host = host.await.unwrap();
+        let gateway = Gateway::new(GatewayParts {
+            host: host.clone(),
+            catalog: Catalog::open(dir.path()).await.unwrap(),
+            tokens: Tokens::default(),
+            kinds: Kinds::builtin(),
+            config: GatewayConfig { rate: 1e9, burst: 1e9, connections: 10_000, ..GatewayConfig::default() },
+            time: Arc::new(SystemTimeSource::new()),
+        });
+        Self::serve(gateway.unwrap().router(), Some(host), dir).await
+    }
+
+    async fn serve(router: Router, host: Option<Host>, dir: tempfile::TempDir) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(serve(listener, router, ServeConfig::default(), stop.clone()));
+        Self { address, stop, host, _dir: dir }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        if let Some(host) = self.host {
+            host.drain().await;
+        }
+    }
+}
+
+async fn file_log(dir: &Path) -> Arc<dyn EventLog> {
+    let config = FileLogConfig { partitions: 4, ..FileLogConfig::default() };
+    Arc::new(FileLog::open(dir, config, Kinds::builtin()).await.unwrap())
+}
+
+fn event(n: u64) -> String {
+    format!(
+        r#"{{"type":"chat.message","id":"m{n}","source":"bench","data":{{"user":"u{}","text":"what a shot that was, number {n}"}}}}"#,
+        n % 500
+    )
+}
+
+/// Events a second, and the times to an answer in milliseconds.
+async fn load(address: SocketAddr, batch: usize, secs: usize, connections: usize) -> (f64, Vec<f64>) {
+    let (number, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
+    let until = began + Duration::from_secs(secs as u64);
+    let tasks = (0..connections).map(|connection| {
+        let number = number.clone();
+        tokio::spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let (mut taken, mut times, mut answer) = (0, Vec::new(), vec![0; 4096]);
+            while Instant::now() < until {
+                let first = number.fetch_add(batch as u64, Ordering::Relaxed);
+                let body: Vec<String> = (first..first + batch as u64).map(event).collect();
+                let body = body.join("\n");
+                let request = format!(
+                    "POST /v1/streams/s{}/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+                    connection % 4,
+                    body.len()
+                );
+                let asked = Instant::now();
+                stream.write_all(request.as_bytes()).await.unwrap();
+                read_answer(&mut stream, &mut answer).await;
+                times.push(asked.elapsed().as_secs_f64() * 1e3);
+                taken += batch;
+            }
+            (taken, times)
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    let (mut taken, mut times) = (0, Vec::new());
+    for task in tasks {
+        let (events, took) = task.await.unwrap();
+        taken += events;
+        times.extend(took);
+    }
+    (taken as f64 / began.elapsed().as_secs_f64(), times)
+}
+
+async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
+    let mut have = 0;
+    loop {
+        have += stream.read(&mut buffer[have..]).await.unwrap();
+        let text = std::str::from_utf8(&buffer[..have]).unwrap();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        assert!(head.starts_with("HTTP/1.1 202"), "{text}");
+        let length =
+            head.lines().find_map(|l| l.strip_prefix("content-length: ")).map_or(0, |l| l.parse().unwrap());
+        if body.len() >= length {
+            return;
+        }
+    }
+}
+
+fn main() {
+    if !std::env::args().any(|a| a == "--bench") {
+        println!("skipped: run it with cargo bench");
+        return;
+    }
+    let (secs, connections) = (size("CLIPCORE_BENCH_SECS", 5), size("CLIPCORE_BENCH_CONNECTIONS", 32));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        head(&["requests of", "server", "events/s", "of bare", "p50 ms", "p99 ms"]);
+        for batch in [1, BATCH] {
+            let mut bare = f64::NAN;
+            for (name, kind) in [
+                ("bare axum, 202", None),
+                ("gateway, log in memory", Some(false)),
+                ("gateway, durable log", Some(true)),
+            ] {
+                let running = match kind {
+                    None => Running::bare().await,
+                    Some(durable) => Running::gateway(durable).await,
+                };
+                let (rate, times) = load(running.address, batch, secs, connections).await;
+                running.end().await;
+                if kind.is_none() {
+                    bare = rate;
+                }
+                row(&[
+                    format!("{batch}"),
+                    name.to_owned(),
+                    format!("{rate:.0}"),
+                    format!("{:.2}", rate / bare),
+                    format!("{:.1}", quantile(&times, 0.5)),
+                    format!("{:.1}", quantile(&times, 0.99)),
+                ]);
+            }
+        }
+    });
+}

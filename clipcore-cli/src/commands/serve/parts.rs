@@ -1,0 +1,173 @@
+//! What the roles of a process are made of.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use clipcore::catalog::Catalog;
+use clipcore::clock::SystemTimeSource;
+use clipcore::deliver::{Deliverer, Position};
+use clipcore::event::Kinds;
+use clipcore::host::{Host, HostMode, HostParts, StreamFactory, StreamMake, StreamSettings};
+use clipcore::log::{EventLog, FileLog, FileLogConfig};
+use clipcore::media::ffmpeg::Ffmpeg;
+use clipcore::privacy::Pseudonymizer;
+use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
+use clipcore::{Consent, Error, ErrorKind, Result, StreamId};
+
+use super::{Role, Roles};
+use crate::config::Config;
+use crate::models::Models;
+use crate::shared::Shared;
+use crate::streams::Streams;
+use crate::{assembly, inputs, output, sinks};
+
+/// Parts of inbox and log: streams of one part read past each other's records.
+const PARTITIONS: u32 = 8;
+
+/// Everything that runs in this process.
+pub(super) struct Parts {
+    /// Takes arrivals in, where this process is a gateway.
+    pub(super) front: Option<(Host, Catalog)>,
+    /// Runs streams; it may be the front as well.
+    pub(super) worker: Option<Host>,
+    /// Follow the log of other processes.
+    pub(super) deliverers: Vec<Deliverer>,
+}
+
+impl Parts {
+    /// All roles in one process, with its logs in files.
+    pub(super) async fn alone(
+        config: &Config,
+        kinds: &Kinds,
+        pseudonyms: Pseudonymizer,
+    ) -> anyhow::Result<Self> {
+        let dir = &config.out;
+        let log = FileLogConfig { partitions: PARTITIONS, ..assembly::log_config(&config.pipeline) };
+        let log = FileLog::open(dir.join("log"), log, kinds.clone()).await?;
+        // Small segments, since what has been read is dropped by whole ones.
+        let inbox =
+            FileLogConfig { partitions: PARTITIONS, segment_bytes: 4 << 20, ..FileLogConfig::default() };
+        let inbox = FileLog::open(dir.join("inbox"), inbox, kinds.clone()).await?;
+        let catalog = Catalog::open(dir).await?;
+        let mut sinks = own_sinks(config, dir).await?;
+        sinks.push(Arc::new(catalog.clone().with_retry(Default::default())));
+        let parts = parts(config, Arc::new(inbox), Arc::new(log), factory(config, sinks)?, pseudonyms);
+        let host = Host::open(dir.join("streams"), parts).await?;
+        Ok(Self { front: Some((host.clone(), catalog)), worker: Some(host), deliverers: Vec::new() })
+    }
+
+    /// Some or all roles, beside other processes.
+    pub(super) async fn shared(
+        config: &Config,
+        kinds: &Kinds,
+        roles: &Roles,
+        pseudonyms: Pseudonymizer,
+    ) -> anyhow::Result<Self> {
+        let Shared { inbox, log, offsets, streams } = config.shared.open(kinds).await?;
+        let dir = &config.out;
+        let mut all = Self { front: None, worker: None, deliverers: Vec::new() };
+        if roles.contains(Role::Gateway) {
+            let catalog = Catalog::open(dir).await?;
+            let nobody: StreamFactory =
+                Arc::new(|_, _| Err(Error::new(ErrorKind::Unsupported, "this process runs no streams")));
+            let parts = HostParts {
+                mode: HostMode::Front,
+                ..parts(config, inbox.clone(), log.clone(), nobody, pseudonyms.clone())
+            };
+            let host = Host::open_with(streams.clone(), parts).await?;
+            let sinks: Vec<Arc<dyn ClipSink>> =
+                vec![Arc::new(catalog.clone().with_retry(Default::default()))];
+            all.deliverers.push(Deliverer::new(log.clone(), sinks, Position::None).with_root(dir));
+            all.front = Some((host, catalog));
+        }
+        if roles.contains(Role::Fuse) {
+            let mode = HostMode::Worker(config.shared.worker.clone());
+            let parts = HostParts {
+                mode,
+                ..parts(config, inbox, log.clone(), factory(config, Vec::new())?, pseudonyms)
+            };
+            all.worker = Some(Host::open_with(streams, parts).await?);
+        }
+        if roles.contains(Role::Deliver) {
+            let position = Position::Claimed(offsets, config.shared.worker.clone());
+            let sinks = own_sinks(config, dir).await?;
+            all.deliverers.push(Deliverer::new(log, sinks, position).with_root(dir));
+        }
+        Ok(all)
+    }
+
+    /// Stops every stream in good order.
+    pub(super) async fn drain(&self) {
+        if let Some(host) = &self.worker {
+            host.drain().await;
+        }
+        if let Some((host, _)) = &self.front {
+            host.drain().await;
+        }
+    }
+}
+
+/// JSON lines in the folder, and what the configuration names.
+async fn own_sinks(config: &Config, dir: &Path) -> anyhow::Result<Vec<Arc<dyn ClipSink>>> {
+    let lines = JsonlSink::open(dir).await?;
+    let mut all: Vec<Arc<dyn ClipSink>> = vec![Arc::new(lines.with_retry(Default::default()))];
+    all.extend(sinks::open(&config.sinks, dir).await?);
+    Ok(all)
+}
+
+fn parts(
+    config: &Config,
+    inbox: Arc<dyn EventLog>,
+    log: Arc<dyn EventLog>,
+    factory: StreamFactory,
+    pseudonyms: Pseudonymizer,
+) -> HostParts {
+    HostParts {
+        consent: config.consent,
+        pseudonyms: Some(pseudonyms),
+        config: config.host.clone(),
+        time: Arc::new(SystemTimeSource::new()),
+        ..HostParts::new(inbox, log, factory)
+    }
+}
+
+/// Puts streams together; models are loaded when the first stream needs them.
+fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFactory> {
+    let streams = Streams::new(config)?;
+    let config = config.clone();
+    // Those of faces are loaded only where somebody agreed to that.
+    let models: [OnceLock<Models>; 2] = Default::default();
+    Ok(Arc::new(move |stream: &StreamId, settings: &StreamSettings| {
+        let consent = settings.consent.unwrap_or(config.consent);
+        let cameras: Vec<_> =
+            inputs::camera_ids(settings.inputs.len()).into_iter().zip(settings.inputs.clone()).collect();
+        let none = Models::default();
+        let mut needed = &none;
+        if !cameras.is_empty() {
+            if cameras.iter().any(|(_, input)| input == "-") {
+                return Err(Error::config("a stream cannot read this server's standard input"));
+            }
+            Ffmpeg::default().version()?;
+        }
+        if !cameras.is_empty() || consent.face {
+            needed = loaded(&models[usize::from(consent.face)], &config, consent)?;
+        }
+        let mut pipeline = streams.pipeline();
+        for sink in &sinks {
+            pipeline = pipeline.with_sink(sink.clone());
+        }
+        let made = StreamMake::new(pipeline, streams.spec(needed, stream, &cameras, consent)?);
+        // A stream with media has its pictures from there.
+        let looks = if cameras.is_empty() { streams.looks(needed, consent)? } else { Vec::new() };
+        Ok(made.with_looks(looks, needed.registry.clone()))
+    }))
+}
+
+fn loaded<'a>(slot: &'a OnceLock<Models>, config: &Config, consent: Consent) -> Result<&'a Models> {
+    if let Some(models) = slot.get() {
+        return Ok(models);
+    }
+    let models = Models::open(&Config { consent, ..config.clone() })?;
+    models.notes.iter().for_each(|note| output::note(note));
+    Ok(slot.get_or_init(|| models))
+}

@@ -1,0 +1,219 @@
+//! The part of a host that shares streams with other processes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::{Host, StreamState, WorkerConfig};
+use crate::log::{Lease, Offset, Record, partition_of};
+use crate::source::LogSource;
+use crate::{ErrorKind, Result, StreamId};
+
+/// How often a worker looks for streams that have begun.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often hosts take up what others keep of streams.
+const REFRESH: Duration = Duration::from_secs(1);
+/// Arrivals looked at in one go.
+const CHUNK: usize = 1000;
+
+/// Keeps a front's knowledge of its streams fresh.
+pub(super) async fn follow(host: Host) {
+    while pause(&host, REFRESH).await {
+        if let Err(error) = host.0.registry.refresh().await {
+            tracing::warn!("what is kept of streams cannot be read, trying again: {error}");
+        }
+    }
+}
+
+/// Whether the host goes on after so long.
+async fn pause(host: &Host, span: Duration) -> bool {
+    host.0.over.run_until_cancelled(host.0.time.sleep(span)).await.is_some()
+}
+
+/// Claims partitions, and runs their streams.
+pub(super) async fn work(host: Host, config: WorkerConfig) {
+    let mut worker = Worker::new(host, config);
+    let (mut refreshed, mut renewed) = (None::<Duration>, None::<Duration>);
+    loop {
+        let now = worker.host.0.time.elapsed();
+        if refreshed.is_none_or(|at| now >= at + REFRESH) {
+            refreshed = Some(now);
+            if let Err(error) = worker.host.0.registry.refresh().await {
+                tracing::warn!("what is kept of streams cannot be read, trying again: {error}");
+            }
+        }
+        // Three tries before a claim runs out.
+        if renewed.is_none_or(|at| now >= at + worker.config.claim / 3) {
+            renewed = Some(now);
+            worker.claims().await;
+        }
+        worker.streams().await;
+        if !pause(&worker.host, LOOK).await {
+            break;
+        }
+    }
+    worker.give_back().await;
+}
+
+/// A partition that this worker has.
+struct Owned {
+    lease: Lease,
+    /// When the claim was last known to hold, by `TimeSource::elapsed`.
+    held: Duration,
+    /// How far its inbox was looked through for streams.
+    next: Offset,
+    /// Up to which offset each stream had been read when it was looked up.
+    read: HashMap<StreamId, Offset>,
+}
+
+struct Worker {
+    host: Host,
+    config: WorkerConfig,
+    name: String,
+    owned: BTreeMap<u32, Owned>,
+}
+
+impl Worker {
+    fn new(host: Host, config: WorkerConfig) -> Self {
+        let name = match &*config.name {
+            "" => format!("worker-{}", std::process::id()),
+            name => name.to_owned(),
+        };
+        Self { host, config, name, owned: BTreeMap::new() }
+    }
+
+    /// Renews what it has, and claims what is free.
+    async fn claims(&mut self) {
+        let (log, span) = (self.host.0.log_shared.whole(), self.config.claim);
+        let most = if self.config.max_partitions == 0 { usize::MAX } else { self.config.max_partitions };
+        for partition in 0..log.partitions() {
+            if let Some(owned) = self.owned.get_mut(&partition) {
+                let now = self.host.0.time.elapsed();
+                match log.renew(&owned.lease, span).await {
+                    Ok(()) => owned.held = now,
+                    Err(error) if error.kind() == ErrorKind::Conflict || now >= owned.held + span => {
+                        tracing::warn!(partition, "the partition is lost: {error}");
+                        self.lose(partition).await;
+                    }
+                    Err(error) => tracing::warn!(partition, "the claim could not be renewed: {error}"),
+                }
+            } else if self.owned.len() < most {
+                // Asked before: the claim may run from the moment that the log takes it.
+                let held = self.host.0.time.elapsed();
+                match log.claim(partition, &self.name, span).await {
+                    Ok(None) => {}
+                    Ok(Some(lease)) => {
+                        if let Err(error) = self.gain(lease, held).await {
+                            tracing::warn!(partition, "the partition cannot be taken over yet: {error}");
+                        }
+                    }
+                    Err(error) => tracing::warn!(partition, "the partition cannot be claimed: {error}"),
+                }
+            }
+        }
+    }
+
+    async fn gain(&mut self, lease: Lease, held: Duration) -> Result<()> {
+        let (host, partition) = (&self.host, lease.partition);
+        let inbox = host.0.inbox.acquire(partition, &self.name).await?;
+        let next = host.0.inbox.trimmed(partition).await?;
+        host.0.log_shared.give(lease.clone()).await;
+        host.0.inbox_shared.give(inbox).await;
+        for (stream, known) in host.0.registry.all() {
+            if known.state == StreamState::Live && self.partition(&stream) == partition {
+                // Before any of them runs: the logs are not to be trimmed past what the others need.
+                (host.log_of(&stream), host.inbox_of(&stream));
+            }
+        }
+        self.owned.insert(partition, Owned { lease, held, next, read: HashMap::new() });
+        Ok(())
+    }
+
+    fn partition(&self, stream: &StreamId) -> u32 {
+        partition_of(stream, self.host.0.inbox.partitions())
+    }
+
+    /// Stops acting for a partition that is somebody else's.
+    async fn lose(&mut self, partition: u32) {
+        self.owned.remove(&partition);
+        for (stream, live) in self.host.lives().iter() {
+            if self.partition(stream) == partition {
+                live.stop.cancel();
+            }
+        }
+        self.host.0.log_shared.take(partition).await;
+        self.host.0.inbox_shared.take(partition).await;
+    }
+
+    /// Starts what is to be live and is not, and what has other settings anew.
+    async fn streams(&mut self) {
+        let mut wanted: Vec<StreamId> = Vec::new();
+        for (stream, known) in self.host.0.registry.all() {
+            if known.state != StreamState::Live || !self.owned.contains_key(&self.partition(&stream)) {
+                continue;
+            }
+            match self.host.lives().get(&stream) {
+                None => wanted.push(stream),
+                Some(live) => live.adopt(&known.settings),
+            }
+        }
+        for partition in self.owned.keys().copied().collect::<Vec<_>>() {
+            match self.arrived(partition).await {
+                Ok(streams) => wanted.extend(streams),
+                Err(error) => tracing::warn!(partition, "the inbox cannot be read, trying again: {error}"),
+            }
+        }
+        for stream in wanted {
+            match self.host.start(&stream, None).await {
+                Ok(live) => live.leave(&*self.host.0.time),
+                Err(error) => tracing::warn!(%stream, "not started: {error}"),
+            }
+        }
+    }
+
+    /// The streams that are not live and to which something has come that was not read.
+    async fn arrived(&mut self, partition: u32) -> Result<Vec<StreamId>> {
+        let inbox = self.host.0.inbox.clone();
+        let mut found: Vec<StreamId> = Vec::new();
+        let Some(owned) = self.owned.get_mut(&partition) else { return Ok(found) };
+        loop {
+            let read = inbox.read(partition, owned.next, CHUNK).await?;
+            let Some((last, _)) = read.last() else { return Ok(found) };
+            let next = last + 1;
+            for (offset, record) in read {
+                let Record::Arrival(arrival) = record else { continue };
+                let stream = arrival.stream;
+                if found.contains(&stream) || self.host.touch(&stream) {
+                    continue;
+                }
+                if !owned.read.contains_key(&stream) {
+                    let stored = inbox.last_checkpoint(partition, &LogSource::consumer(&stream)).await?;
+                    owned.read.insert(stream.clone(), stored.map_or(0, |checkpoint| checkpoint.next));
+                }
+                let ended = self.host.0.registry.find(&stream).is_some_and(|k| k.state == StreamState::Ended);
+                if !ended && owned.read.get(&stream).is_some_and(|read| offset >= *read) {
+                    found.push(stream);
+                }
+            }
+            owned.next = next;
+        }
+    }
+
+    /// The host stops: once its streams have, others may go on with them at once.
+    async fn give_back(&mut self) {
+        let host = &self.host;
+        while !host.lives().is_empty() {
+            host.0.time.sleep(LOOK).await;
+            let log = host.0.log_shared.whole();
+            for owned in self.owned.values() {
+                if let Err(error) = log.renew(&owned.lease, self.config.claim).await {
+                    tracing::warn!("a claim could not be renewed: {error}");
+                }
+            }
+        }
+        for owned in self.owned.values() {
+            if let Err(error) = host.0.log_shared.whole().renew(&owned.lease, Duration::ZERO).await {
+                tracing::warn!("a claim could not be given back, it runs out by itself: {error}");
+            }
+        }
+    }
+}

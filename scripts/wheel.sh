@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Builds the wheel, installs it into a fresh virtual environment, and runs its tests, types and documentation there, without the
+# repository on the path.
+#
+#   scripts/wheel.sh            a build of the dev profile, which shares target/ with the rest
+#   scripts/wheel.sh release    an optimised wheel and a source distribution, in target/wheels
+#
+# The environment of programs that are needed is kept in target/wheel-tools, and anew where it lacks something.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+profile=${1:-dev}
+tools=$root/target/wheel-tools
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+skip() {
+    printf 'SKIPPED: %s: %s\n' "$1" "$2"
+    if [ -n "${CLIPCORE_SKIPS:-}" ]; then printf 'SKIPPED: %s: %s\n' "$1" "$2" >>"$CLIPCORE_SKIPS"; fi
+}
+say() { printf -- '-- %s\n' "$*"; }
+
+# Every Python that is there and young enough; the tests run on each.
+pythons=()
+for name in python3 python3.10 python3.11 python3.12 python3.13 python3.14; do
+    path=$(command -v "$name" 2>/dev/null) || continue
+    "$path" -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || continue
+    version=$("$path" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    case " ${seen:-} " in *" $version "*) ;; *) pythons+=("$path") seen="${seen:-} $version" ;; esac
+done
+if [ ${#pythons[@]} -eq 0 ]; then
+    skip "wheel" "there is no Python 3.10 or newer"
+    exit 0
+fi
+
+# The tools stand apart from the environment under test, so that this has nothing that its users would lack.
+wanted=(maturin==1.16.0 mypy==2.4.1 mkdocs-material==9.8.2 'mkdocstrings[python]==1.0.8')
+if ! [ -x "$tools/bin/maturin" ] || [ "$(cat "$tools/wanted" 2>/dev/null)" != "${wanted[*]}" ]; then
+    rm -rf "$tools"
+    if ! { "${pythons[0]}" -m venv "$tools" && "$tools/bin/pip" install --quiet "${wanted[@]}"; } >"$work/pip.log" 2>&1; then
+        skip "wheel" "pip could not install its tools: $(tail -n 1 "$work/pip.log")"
+        exit 0
+    fi
+    printf '%s' "${wanted[*]}" >"$tools/wanted"
+fi
+
+say "build ($profile)"
+PATH="$tools/bin:$PATH"
+case $profile in
+    dev)
+        out=$root/target/wheels-dev
+        rm -rf "$out"
+        maturin build --quiet --profile dev -m clipcore-py/Cargo.toml -i "${pythons[0]}" -o "$out"
+        ;;
+    release)
+        out=$root/target/wheels
+        rm -rf "$out"
+        # zig brings an old glibc's symbols, so that the wheel runs on systems older than this one.
+        "$tools/bin/pip" install --quiet ziglang==0.17.1
+        maturin build --quiet --release --zig --compatibility manylinux_2_28 -m clipcore-py/Cargo.toml -i "${pythons[0]}" -o "$out"
+        maturin sdist --quiet -m clipcore-py/Cargo.toml -o "$out"
+        ;;
+    *)
+        echo "usage: scripts/wheel.sh [dev|release]" >&2
+        exit 2
+        ;;
+esac
+wheel=$(ls "$out"/clipcore-*.whl)
+printf '%s\n' "${wheel##*/}"
+
+# What the tests need lies outside of the repository, and so do they.
+cp -r clipcore-py/tests "$work/tests"
+cp clipcore-py/pyproject.toml "$work/tests/pyproject.toml"
+cp -r examples/python "$work/examples"
+mkdir "$work/docs"
+cp -r docs/. "$work/docs"
+cp clipcore-py/README.md "$work/docs/README.md"
+if [ -x target/debug/clipcore ]; then export CLIPCORE_PROGRAM=$root/target/debug/clipcore; fi
+if [ -d "${CLIPCORE_SHARED:-$root/../shared}" ]; then
+    CLIPCORE_SHARED=$(cd "${CLIPCORE_SHARED:-$root/../shared}" && pwd)
+    export CLIPCORE_SHARED
+fi
+export CLIPCORE_DOCS=$work/docs
+
+first=yes
+for python in "${pythons[@]}"; do
+    say "$("$python" --version): a fresh environment"
+    venv=$work/venv-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    "$python" -m venv "$venv"
+    (
+        cd "$work"
+        "$venv/bin/pip" install --quiet "$wheel"
+        env -u PYTHONPATH PATH=/nowhere "$venv/bin/python" -c 'import clipcore; print("clipcore", clipcore.__version__, "with numpy alone, no program on the path")'
+        "$venv/bin/pip" install --quiet "$wheel[test,pandas,arrow,plot,progress]" scikit-learn
+        say "tests"
+        "$venv/bin/python" -m pytest -c tests/pyproject.toml tests
+        say "examples"
+        "$venv/bin/python" examples/sklearn_detector.py
+        if "$venv/bin/python" -c 'import torch' 2>/dev/null; then
+            "$venv/bin/python" examples/torch_detector.py
+        else
+            skip "the PyTorch example" "torch is not installed"
+        fi
+    )
+    if [ "$first" = yes ]; then
+        say "types"
+        (
+            cd "$work"
+            "$tools/bin/mypy" --config-file tests/pyproject.toml --python-executable "$venv/bin/python" -p clipcore
+            "$venv/bin/pip" install --quiet mypy==2.4.1
+            "$venv/bin/python" -m mypy.stubtest clipcore --mypy-config-file tests/pyproject.toml --allowlist "$root/clipcore-py/stubtest-allowlist.txt"
+        )
+    fi
+    first=no
+done
+
+say "documentation"
+NO_MKDOCS_2_WARNING=1 "$tools/bin/mkdocs" build --quiet
+printf 'target/site/index.html\n'
