@@ -88,8 +88,14 @@ async fn take(
     let header = |name: &str| headers.get(name).unwrap().to_str().unwrap().to_owned();
     let now = SystemTimeSource::new().wall();
     let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
-    let verified =
-        verify_hook(std::slice::from_ref(&receiver.secret), &id, &at, &header("webhook-signature"), &body, now);
+    let verified = verify_hook(
+        std::slice::from_ref(&receiver.secret),
+        &id,
+        &at,
+        &header("webhook-signature"),
+        &body,
+        now,
+    );
     let mut book = receiver.book.lock().unwrap();
     book.at.push(now);
     book.bodies.push(serde_json::from_slice(&body).unwrap());
