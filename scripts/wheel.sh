@@ -91,7 +91,7 @@ for python in "${pythons[@]}"; do
         cd "$work"
         "$venv/bin/pip" install --quiet "$wheel"
         env -u PYTHONPATH PATH=/nowhere "$venv/bin/python" -c 'import clipcore; print("clipcore", clipcore.__version__, "with numpy alone, no program on the path")'
-        "$venv/bin/pip" install --quiet "$wheel[test,pandas,arrow,plot,progress]" scikit-learn
+        "$venv/bin/pip" install --quiet "$wheel[test,pandas,arrow,plot,progress,onnxruntime]" scikit-learn
         say "tests"
         "$venv/bin/python" -m pytest -c tests/pyproject.toml tests
         say "examples"
