@@ -1,13 +1,15 @@
 //! Events in over HTTP and WebSocket, beside a bare axum handler that only answers 202, in one run on one machine.
 //!
 //! `CLIPCORE_BENCH_SECS` says how long each row is measured (default 5), `CLIPCORE_BENCH_CONNECTIONS` over how many connections
-//! (default 32). The client is in the same process and costs all rows the same.
+//! (default 32). The client is in the same process and costs all rows the same. With `PYTHON` naming a Python that has fastapi,
+//! uvicorn and redis, `benches/compare/ingest_scaffold.py` is measured, too.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a bench is a test that reads a clock
 
 mod common;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +32,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use common::support::redis::Redis;
 use common::{head, quantile, row, size};
 
 const BATCH: usize = 100;
@@ -39,6 +42,39 @@ struct Running {
     stop: CancellationToken,
     host: Option<Host>,
     _dir: tempfile::TempDir,
+}
+
+/// The usual beginning in Python, with the Redis server it publishes to.
+struct Scaffold {
+    program: Child,
+    address: SocketAddr,
+    _redis: Redis,
+}
+
+impl Scaffold {
+    fn start() -> Option<Self> {
+        let python = std::env::var_os("PYTHON")?;
+        let redis = Redis::start_with("ingest", &[])?;
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("compare/ingest_scaffold.py");
+        let mut command = Command::new(python);
+        command.arg(script).arg(address.port().to_string()).arg(redis.url());
+        let program = command.spawn().unwrap();
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(address).is_ok() {
+                return Some(Self { program, address, _redis: redis });
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the scaffold does not listen");
+    }
+}
+
+impl Drop for Scaffold {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
 }
 
 impl Running {
@@ -190,15 +226,23 @@ fn main() {
                 if kind.is_none() {
                     bare = rate;
                 }
-                row(&[
-                    format!("{batch}"),
-                    name.to_owned(),
-                    format!("{rate:.0}"),
-                    format!("{:.2}", rate / bare),
-                    format!("{:.1}", quantile(&times, 0.5)),
-                    format!("{:.1}", quantile(&times, 0.99)),
-                ]);
+                tell(batch, name, rate, bare, &times);
+            }
+            if let Some(scaffold) = Scaffold::start() {
+                let (rate, times) = load(scaffold.address, batch, secs, connections).await;
+                tell(batch, "Python: FastAPI, uvicorn, pub/sub", rate, bare, &times);
             }
         }
     });
+}
+
+fn tell(batch: usize, name: &str, rate: f64, bare: f64, times: &[f64]) {
+    row(&[
+        format!("{batch}"),
+        name.to_owned(),
+        format!("{rate:.0}"),
+        format!("{:.2}", rate / bare),
+        format!("{:.1}", quantile(times, 0.5)),
+        format!("{:.1}", quantile(times, 0.99)),
+    ]);
 }

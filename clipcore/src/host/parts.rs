@@ -33,7 +33,7 @@ impl StreamMake {
         Self { pipeline, spec, looks: Vec::new(), models: ModelRegistry::default() }
     }
 
-    /// Shows [pictures that are posted](Host::picture) to these detectors, which ask these models.
+    /// Shows [pictures that are posted](super::Host::picture) to these detectors, which ask these models.
     #[must_use]
     pub fn with_looks(mut self, detectors: Vec<Box<dyn DynDetector>>, models: ModelRegistry) -> Self {
         (self.looks, self.models) = (detectors, models);
@@ -44,7 +44,7 @@ impl StreamMake {
 /// Puts a stream together.
 pub type StreamFactory = Arc<dyn Fn(&StreamId, &StreamSettings) -> Result<StreamMake> + Send + Sync>;
 
-/// What a [`Host`] is made of.
+/// What a [`Host`](super::Host) is made of.
 pub struct HostParts {
     /// Where arrivals wait for their pipelines. Hosts are its only users.
     pub inbox: Arc<dyn EventLog>,
