@@ -10,6 +10,7 @@ use clipcore::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 
 use crate::error::OrRaise;
+use crate::gate;
 
 /// How long Ctrl-C may wait to be noticed.
 pub(crate) const STEP: Duration = Duration::from_millis(50);
@@ -63,8 +64,11 @@ where
         })?;
         let mut raised = None;
         let result = loop {
-            let next =
-                py.detach(|| finished.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(STEP));
+            let next = py.detach(|| {
+                let next = finished.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(STEP);
+                gate::pass();
+                next
+            });
             if raised.is_none()
                 && let Err(error) = turn(py, progress, &told)
             {

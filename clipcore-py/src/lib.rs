@@ -6,6 +6,7 @@ mod conformance;
 mod detached;
 mod detector;
 mod error;
+mod gate;
 mod model;
 mod replay;
 mod run;
@@ -27,6 +28,8 @@ mod _clipcore {
     use crate::conformance::check_detector;
     #[pymodule_export]
     use crate::detector::{PyAudio16k, PyAudioWindow, PyEvent, PyOutput, PyVideoFrame};
+    #[pymodule_export]
+    use crate::gate::close;
     #[pymodule_export]
     use crate::replay::replay;
     #[pymodule_export]

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::error::from_python;
+use crate::gate;
 use crate::tensors;
 
 /// Inputs of several streams that go through a model at once, unless it says otherwise.
@@ -24,7 +25,7 @@ impl Model for PyModel {
     }
 
     fn infer(&self, batch: &[Tensors]) -> Result<Vec<Tensors>> {
-        Python::try_attach(|py| {
+        gate::attach(|py| {
             self.call(py, batch)
                 .map_err(|raised| from_python(py, format!("model {} has failed", self.name), raised))
         })

@@ -333,6 +333,7 @@ def _at_exit() -> None:
             live.close()
         except Conflict:
             pass
+    _clipcore.close()
 
 
 def run(

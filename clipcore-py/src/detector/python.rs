@@ -13,6 +13,7 @@ use super::spec::Inner;
 use super::windows::Windows;
 use super::{PyEvent, PyOutput};
 use crate::error::from_python;
+use crate::gate;
 use crate::tensors;
 
 /// A detector whose decisions are made in Python. The interpreter's lock is held inside its methods only.
@@ -49,7 +50,7 @@ impl PyDetector {
             return;
         }
         // An interpreter that is shutting down takes no more calls.
-        let called = Python::try_attach(|py| {
+        let called = gate::attach(|py| {
             let output = self.output.get();
             output.open(at, at.max(self.reached));
             match work(py, self.object.bind(py), &self.output) {
@@ -131,7 +132,7 @@ impl DynDetector for PyDetector {
     }
 
     fn reset(&mut self) {
-        let made = Python::try_attach(|py| self.spec.make.call0(py));
+        let made = gate::attach(|py| self.spec.make.call0(py));
         match made {
             Some(Ok(object)) => (self.object, self.off) = (object, false),
             Some(Err(raised)) => {
@@ -197,6 +198,6 @@ impl DynDetector for PyDetector {
 
 /// Runs Python code whose exceptions are errors of the call.
 fn attached<T>(work: impl FnOnce(Python<'_>) -> PyResult<T>, what: impl FnOnce() -> String) -> Result<T> {
-    Python::try_attach(|py| work(py).map_err(|raised| from_python(py, what(), raised)))
+    gate::attach(|py| work(py).map_err(|raised| from_python(py, what(), raised)))
         .unwrap_or_else(|| Err(Error::new(ErrorKind::Cancelled, "the interpreter is shutting down")))
 }

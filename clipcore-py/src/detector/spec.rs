@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 
 use super::{Faults, PyDetector};
 use crate::error::{OrRaise, from_python};
+use crate::gate;
 
 /// As `clipcore._detector.Spec` has it.
 #[derive(FromPyObject)]
@@ -88,7 +89,7 @@ impl Spec {
     /// # Errors
     /// What the Python code raises.
     pub(crate) fn make(&self, stream: &StreamId) -> Result<Box<dyn DynDetector>> {
-        let made = Python::try_attach(|py| {
+        let made = gate::attach(|py| {
             let object = self.0.make.call0(py).map_err(|raised| {
                 from_python(py, format!("the detector {} cannot be made", self.0.info.name), raised)
             })?;

@@ -6,6 +6,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
+
+use crate::gate;
 use tokio::sync::Notify;
 
 /// Moments and clips that may wait for the reader.
@@ -118,7 +120,7 @@ impl Outbox {
             return;
         }
         // Never with the lock: whoever holds the interpreter may wait for it.
-        Python::try_attach(|py| {
+        gate::attach(|py| {
             let waker = self.lock().waker.as_ref().map(|w| w.clone_ref(py));
             // A loop that was closed takes no calls.
             let _ = waker.map(|w| w.call0(py));

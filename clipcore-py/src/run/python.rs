@@ -15,6 +15,7 @@ use super::source::PySource;
 use crate::detached::STEP;
 use crate::detector::{Faults, specs};
 use crate::error::{OrRaise, exception};
+use crate::gate;
 use crate::model;
 use crate::settings::Settings;
 
@@ -94,7 +95,11 @@ impl PyRun {
         self.check_process(py)?;
         let mut left = Duration::try_from_secs_f64(patience).unwrap_or(Duration::MAX);
         loop {
-            match py.detach(|| self.outbox.read(left.min(STEP))) {
+            match py.detach(|| {
+                let read = self.outbox.read(left.min(STEP));
+                gate::pass();
+                read
+            }) {
                 Read::Item(item) => return told(py, item).map(Some),
                 Read::End => return Ok(Some(("end", py.None()))),
                 Read::Nothing if left.is_zero() => return Ok(None),
@@ -127,7 +132,10 @@ impl PyRun {
             if left.is_zero() {
                 return Ok(false);
             }
-            py.detach(|| std::thread::sleep(TURN));
+            py.detach(|| {
+                std::thread::sleep(TURN);
+                gate::pass();
+            });
             py.check_signals()?;
             left = left.saturating_sub(TURN);
         }

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use super::outbox::{Item, Outbox};
 use crate::error::from_python;
+use crate::gate;
 
 /// Hands everything to whoever reads the run.
 pub(super) struct Reader(pub(super) Arc<Outbox>);
@@ -60,7 +61,7 @@ impl ClipSink for PySink {
         let (call, name) = (self.call.clone(), self.name.clone());
         // User code may take its time, and the interpreter's lock may be elsewhere.
         let delivered = tokio::task::spawn_blocking(move || {
-            Python::try_attach(|py| {
+            gate::attach(|py| {
                 call.call1(py, (kind, json))
                     .map(drop)
                     .map_err(|raised| from_python(py, format!("the sink {name} has failed"), raised))

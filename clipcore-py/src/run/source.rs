@@ -9,6 +9,7 @@ use clipcore::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 
 use crate::error::from_python;
+use crate::gate;
 
 /// Asks `next()` for lines of JSON until it gives `None`.
 pub(super) struct PySource(pub(super) Py<PyAny>);
@@ -37,7 +38,7 @@ impl PySource {
     fn read(&self, out: &SourceOutput) -> Result<()> {
         let kinds = Kinds::builtin();
         while !out.stop().is_cancelled() {
-            let next = Python::try_attach(|py| {
+            let next = gate::attach(|py| {
                 let line = self.0.call0(py).and_then(|line| line.extract::<Option<String>>(py));
                 line.map_err(|raised| from_python(py, "the events' iterator has failed", raised))
             });
