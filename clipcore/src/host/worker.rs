@@ -1,6 +1,6 @@
 //! The part of a host that shares streams with other processes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Host, StreamState, WorkerConfig};
@@ -70,6 +70,8 @@ struct Worker {
     config: WorkerConfig,
     name: String,
     owned: BTreeMap<u32, Owned>,
+    /// Streams that could not be started when they were to be.
+    refused: HashSet<StreamId>,
 }
 
 impl Worker {
@@ -78,7 +80,7 @@ impl Worker {
             "" => format!("worker-{}", std::process::id()),
             name => name.to_owned(),
         };
-        Self { host, config, name, owned: BTreeMap::new() }
+        Self { host, config, name, owned: BTreeMap::new(), refused: HashSet::new() }
     }
 
     /// Renews what it has, and claims what is free.
@@ -141,6 +143,8 @@ impl Worker {
                 live.stop.cancel();
             }
         }
+        let host = self.host.clone();
+        self.refused.retain(|stream| partition_of(stream, host.0.inbox.partitions()) != partition);
         self.host.0.log_shared.take(partition).await;
         self.host.0.inbox_shared.take(partition).await;
     }
@@ -165,8 +169,15 @@ impl Worker {
         }
         for stream in wanted {
             match self.host.start(&stream, None).await {
-                Ok(live) => live.leave(&*self.host.0.time),
-                Err(error) => tracing::warn!(%stream, "not started: {error}"),
+                Ok(live) => {
+                    live.leave(&*self.host.0.time);
+                    self.refused.remove(&stream);
+                }
+                // It is tried again and again, and told once.
+                Err(error) if self.refused.insert(stream.clone()) => {
+                    tracing::warn!(%stream, "not started yet: {error}");
+                }
+                Err(_) => {}
             }
         }
     }
