@@ -15,7 +15,9 @@ import time
 import pytest
 
 PRELUDE = """
-import os, sys, threading, time, warnings
+import os, signal, sys, threading, time, warnings
+# Where the tests run in the background of a shell, interrupts are ignored, and Python leaves that so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import clipcore
 from clipcore import Event
 from clipcore.events import ChatMessage, Marker
