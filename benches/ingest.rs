@@ -59,10 +59,10 @@ impl Scaffold {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("compare/ingest_scaffold.py");
         let mut command = Command::new(python);
         command.arg(script).arg(address.port().to_string()).arg(redis.url());
-        let program = command.spawn().unwrap();
+        let started = Self { program: command.spawn().unwrap(), address, _redis: redis };
         for _ in 0..200 {
             if std::net::TcpStream::connect(address).is_ok() {
-                return Some(Self { program, address, _redis: redis });
+                return Some(started);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
