@@ -58,7 +58,7 @@ case $profile in
         # zig brings an old glibc's symbols, so that the wheel runs on systems older than this one.
         "$tools/bin/pip" install --quiet ziglang==0.17.1
         maturin build --quiet --release --zig --compatibility manylinux_2_28 -m clipcore-py/Cargo.toml -i "${pythons[0]}" -o "$out"
-        maturin sdist --quiet -m clipcore-py/Cargo.toml -o "$out"
+        maturin sdist -m clipcore-py/Cargo.toml -o "$out"
         ;;
     *)
         echo "usage: scripts/wheel.sh [dev|release]" >&2
