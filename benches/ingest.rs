@@ -2,8 +2,8 @@
 //!
 //! `CLIPCORE_BENCH_SECS` says how long each row is measured (default 5), `CLIPCORE_BENCH_CONNECTIONS` over how many connections
 //! (default 32). The client is in the same process and costs all rows the same. With `PYTHON` naming a Python that has fastapi,
-//! uvicorn and redis, `benches/compare/ingest_scaffold.py` is measured, too.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a bench is a test that reads a clock
+//! uvicorn and redis, `benches/compare/ingest_scaffold.py` is measured, too. Last comes what a WebSocket costs on which nothing is said.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)] // a bench is a test that reads a clock
 
 mod common;
 
@@ -33,7 +33,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use common::support::redis::Redis;
-use common::{head, quantile, row, size};
+use common::{cpu, head, quantile, row, size};
 
 const BATCH: usize = 100;
 
@@ -233,7 +233,34 @@ fn main() {
                 tell(batch, "Python: FastAPI, uvicorn, pub/sub", rate, bare, &times);
             }
         }
+        println!("\n1000 idle WebSockets on the feed: {:.1} kB each", idle_sockets(1000).await / 1e3);
     });
+}
+
+/// Bytes of memory for each of `count` sockets that are open and silent, both ends in this process.
+async fn idle_sockets(count: usize) -> f64 {
+    let running = Running::gateway(false).await;
+    let open = async || {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let request = "GET /v1/feed/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 1024];
+        let read = stream.read(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer[..read]));
+        stream
+    };
+    // What the first one sets up is not every one's.
+    let mut sockets = vec![open().await];
+    let before = cpu::resident().1;
+    for _ in 0..count {
+        sockets.push(open().await);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let grown = cpu::resident().1.saturating_sub(before);
+    drop(sockets);
+    running.end().await;
+    grown as f64 / count as f64
 }
 
 fn tell(batch: usize, name: &str, rate: f64, bare: f64, times: &[f64]) {

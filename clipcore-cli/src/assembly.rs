@@ -12,6 +12,8 @@ use clipcore::engine::Engine;
 use clipcore::fusion::FusionFactory;
 use clipcore::log::FileLogConfig;
 use clipcore::pipeline::PipelineConfig;
+use clipcore::recorder::Recorder;
+use clipcore::source::media::{Input, MediaSource};
 use clipcore::{CameraId, Consent, Result, StreamId};
 
 use crate::config::Config;
@@ -57,6 +59,27 @@ pub fn media_detectors(config: &Config, models: &Models) -> Result<Vec<Box<dyn D
         all.push(Box::new(face));
     }
     keep(config, all)
+}
+
+/// A camera that records into `recorder`, with the detectors of its sound and pictures.
+///
+/// # Errors
+/// `Config` where settings make no sense.
+pub fn media_source(
+    config: &Config,
+    models: &Models,
+    input: Input,
+    camera: &CameraId,
+    recorder: Recorder,
+) -> Result<MediaSource> {
+    let mut source = MediaSource::new(input, camera.clone(), recorder)
+        .with_config(config.media.clone())?
+        .with_consent(config.consent)
+        .with_models(models.registry.clone());
+    for detector in media_detectors(config, models)? {
+        source = source.with_detector(detector)?;
+    }
+    Ok(source)
 }
 
 /// Detectors of events.

@@ -21,7 +21,7 @@ pub mod shared;
 pub mod sinks;
 pub mod sources;
 mod spelling;
-mod streams;
+pub mod streams;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::models::Models;
 
 /// What all streams of a process share.
-pub(crate) struct Streams {
+pub struct Streams {
     config: Config,
     fusion: FusionFactory,
     /// Clips that are cut at once.
@@ -31,13 +31,13 @@ impl Streams {
     ///
     /// # Errors
     /// `Config` where the settings make no sense.
-    pub(crate) fn new(config: &Config) -> Result<Self> {
+    pub fn new(config: &Config) -> Result<Self> {
         let slots = Arc::new(Semaphore::new(config.clips.parallel));
         Ok(Self { config: config.clone(), fusion: config.fusion.factory()?, slots })
     }
 
     /// A pipeline with fusion, and without streams, log and sinks.
-    pub(crate) fn pipeline(&self) -> PipelineBuilder {
+    pub fn pipeline(&self) -> PipelineBuilder {
         let fusion = self.fusion.clone();
         Pipeline::builder()
             .with_fusion(move |stream: &StreamId| fusion(stream))
@@ -49,23 +49,25 @@ impl Streams {
     ///
     /// # Errors
     /// `Config` where settings make no sense.
-    pub(crate) fn looks(&self, models: &Models, consent: Consent) -> Result<Vec<Box<dyn DynDetector>>> {
+    pub fn looks(&self, models: &Models, consent: Consent) -> Result<Vec<Box<dyn DynDetector>>> {
         let config = Config { consent, ..self.config.clone() };
         let mut all = assembly::media_detectors(&config, models)?;
         all.retain(|detector| detector.kinds().contains(&VideoFrame::KIND));
         Ok(all)
     }
 
-    /// A stream with its cameras, their recorders and cutters, and the detectors that `consent` allows.
+    /// A stream with its cameras, their recorders and cutters, and the detectors that `consent` allows. `more` may add to
+    /// each camera.
     ///
     /// # Errors
-    /// Where an input is none, or a recording cannot be written.
-    pub(crate) fn spec(
+    /// Where an input is none, or a recording cannot be written; what `more` says.
+    pub fn spec(
         &self,
         models: &Models,
         id: &StreamId,
         cameras: &[(CameraId, String)],
         consent: Consent,
+        more: impl Fn(MediaSource) -> Result<MediaSource>,
     ) -> Result<StreamSpec> {
         let config = &Config { consent, ..self.config.clone() };
         let mut spec = StreamSpec::new(id.clone()).with_consent(consent);
@@ -75,13 +77,7 @@ impl Streams {
             let recorder = Recorder::open(dir, id.clone(), camera.clone(), config.recorder.clone())
                 .map_err(|e| e.with_hint("recordings lie under --out, in folders that can be written"))?;
             let recording = recorder.recording().clone();
-            let mut source = MediaSource::new(input, camera.clone(), recorder)
-                .with_config(config.media.clone())?
-                .with_consent(consent)
-                .with_models(models.registry.clone());
-            for detector in assembly::media_detectors(config, models)? {
-                source = source.with_detector(detector)?;
-            }
+            let source = more(assembly::media_source(config, models, input, camera, recorder)?)?;
             let cutter =
                 MediaCutter::new(id.clone(), camera.clone(), recording, &config.out, config.clips.clone())?
                     .with_slots(self.slots.clone());

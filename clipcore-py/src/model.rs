@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clipcore::model::{Batched, Model, ModelRegistry, Tensors};
 use clipcore::{Error, ErrorKind, Result};
+use clipcore_cli::models::Models;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -39,6 +40,13 @@ impl PyModel {
         let answers =
             self.object.bind(py).call_method1(pyo3::intern!(py, "infer"), (PyList::new(py, items)?,))?;
         answers.try_iter()?.map(|answer| tensors::from_python(&answer?)).collect()
+    }
+}
+
+/// Adds models from Python to those of a run.
+pub(crate) fn add(models: &mut Models, more: impl IntoIterator<Item = Arc<dyn Model>>) {
+    for model in more {
+        models.registry = std::mem::take(&mut models.registry).with_model(model);
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
+#[cfg(feature = "runtime")]
+use crate::ErrorKind;
 use crate::{Error, Result};
 
 macro_rules! name_type {
@@ -142,6 +144,32 @@ pub fn hex(bytes: &[u8]) -> String {
         .iter()
         .flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char])
         .collect()
+}
+
+/// The 32 bytes that 64 hex digits say.
+#[cfg(feature = "runtime")]
+pub(crate) fn unhex(digits: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Bytes that nobody can guess.
+///
+/// # Errors
+/// `Io` where the operating system gives none.
+#[cfg(feature = "runtime")]
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| {
+        Error::new(ErrorKind::Io, "the operating system gave no random bytes").with_source(e.to_string())
+    })?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

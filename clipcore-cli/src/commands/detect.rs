@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clipcore::recorder::Recorder;
 use clipcore::replay::{Found, Replay};
-use clipcore::source::media::{Input, MediaSource};
+use clipcore::source::media::Input;
 use clipcore::source::{Item, Source, SourceOutput};
 use clipcore::{CameraId, Consent, Error, Result, StreamId};
 
@@ -119,13 +119,8 @@ fn of_media(args: &DetectArgs, config: &Config, stream: &StreamId, global: &Glob
     let models = Models::open(config)?;
     let scratch = Scratch::new()?;
     let recorder = Recorder::open(&scratch.0, stream.clone(), CameraId::main(), config.recorder.clone())?;
-    let mut source = MediaSource::new(Input::parse(&args.input)?, CameraId::main(), recorder)
-        .with_config(config.media.clone())?
-        .with_consent(config.consent)
-        .with_models(models.registry.clone());
-    for detector in assembly::media_detectors(config, &models)? {
-        source = source.with_detector(detector)?;
-    }
+    let source =
+        assembly::media_source(config, &models, Input::parse(&args.input)?, &CameraId::main(), recorder)?;
     let progress = output::Progress::start("listening", global.quiet);
     models.notes.iter().for_each(|note| progress.line(note));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

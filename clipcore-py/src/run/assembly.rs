@@ -4,26 +4,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clipcore::clock::SystemTimeSource;
-use clipcore::cutter::MediaCutter;
 use clipcore::event::Kinds;
 use clipcore::log::FileLog;
 use clipcore::model::Model;
-use clipcore::pipeline::{Pipeline, StreamSpec};
+use clipcore::pipeline::Pipeline;
 use clipcore::privacy::Pseudonymizer;
-use clipcore::recorder::Recorder;
 use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
 use clipcore::source::Schedule;
-use clipcore::source::media::{Input, MediaSource};
-use clipcore::{CameraId, Error, Result, StreamId};
+use clipcore::source::media::MediaSource;
+use clipcore::{Error, Result, StreamId};
 use clipcore_cli::config::Config;
 use clipcore_cli::models::Models;
+use clipcore_cli::streams::Streams;
 use clipcore_cli::{assembly, inputs};
-use tokio::sync::Semaphore;
 
 use super::outbox::{Item, Outbox};
 use super::sinks::{PySink, Reader};
 use super::source::PySource;
 use crate::detector::Spec;
+use crate::model;
 
 /// What a run is made of.
 pub(super) struct Plan {
@@ -58,18 +57,15 @@ impl Plan {
             .map_err(|e| Error::io(e, out).with_hint("out names a folder that can be written"))?;
         let mut models = if self.inputs.is_empty() { Models::default() } else { Models::open(&config)? };
         models.notes.drain(..).for_each(|note| outbox.tell(Item::Notice(note)));
-        for model in &self.models {
-            models.registry = std::mem::take(&mut models.registry).with_model(model.clone());
-        }
+        model::add(&mut models, self.models.iter().cloned());
         let log =
             FileLog::open(out.join("log"), assembly::log_config(&config.pipeline), Kinds::builtin()).await?;
-        let (fusion, notices, progress) = (config.fusion.factory()?, outbox.clone(), outbox.clone());
-        let mut builder = Pipeline::builder()
+        let streams = Streams::new(&config)?;
+        let (notices, progress) = (outbox.clone(), outbox.clone());
+        let mut builder = streams
+            .pipeline()
             .with_log(Arc::new(log))
-            .with_fusion(move |stream: &StreamId| fusion(stream))
             .with_consent(config.consent)
-            .with_engine(config.engine.clone())
-            .with_config(config.pipeline.clone())
             .with_pseudonyms(Pseudonymizer::load_or_create(out.join("pseudonyms.key"))?)
             .with_time_source(Arc::new(SystemTimeSource::new()))
             .with_sink(Arc::new(JsonlSink::open(out).await?.with_retry(Default::default())))
@@ -95,25 +91,11 @@ impl Plan {
             let sink: Arc<dyn ClipSink> = Arc::new(sink.with_retry(Default::default()));
             builder = builder.with_sink(sink);
         }
-        let mut spec = StreamSpec::new(stream.clone()).with_consent(config.consent);
         let (of_media, of_events): (Vec<Spec>, Vec<Spec>) =
             self.detectors.into_iter().partition(Spec::is_of_media);
-        let slots = Arc::new(Semaphore::new(config.clips.parallel));
-        for (camera, input) in inputs::camera_ids(self.inputs.len()).into_iter().zip(&self.inputs) {
-            let camera = if self.inputs.len() == 1 { CameraId::main() } else { camera };
-            let dir = assembly::recording_dir(out, &stream, &camera);
-            let recorder = Recorder::open(dir, stream.clone(), camera.clone(), config.recorder.clone())?;
-            let recording = recorder.recording().clone();
-            let source = media_source(&config, &models, input, &camera, recorder, &of_media, &stream)?;
-            let cutter = MediaCutter::new(stream.clone(), camera, recording, out, config.clips.clone())?;
-            spec = spec.with_source(source).with_cutter(Arc::new(cutter.with_slots(slots.clone())));
-        }
-        for index in 0..assembly::event_detectors(&config)?.len() {
-            let config = config.clone();
-            spec = spec.with_detector(move |_: &StreamId| {
-                Ok(assembly::event_detectors(&config)?.swap_remove(index))
-            });
-        }
+        let cameras: Vec<_> = inputs::camera_ids(self.inputs.len()).into_iter().zip(self.inputs).collect();
+        let more = |source| with_detectors(source, &of_media, &stream);
+        let mut spec = streams.spec(&models, &stream, &cameras, config.consent, more)?;
         for detector in of_events {
             spec = spec.with_detector(move |stream: &StreamId| detector.make(stream));
         }
@@ -129,23 +111,12 @@ impl Plan {
     }
 }
 
-/// A camera with the shipped detectors of sound and pictures, and those from Python.
-pub(super) fn media_source(
-    config: &Config,
-    models: &Models,
-    input: &str,
-    camera: &CameraId,
-    recorder: Recorder,
+/// A camera with detectors from Python.
+pub(super) fn with_detectors(
+    mut source: MediaSource,
     detectors: &[Spec],
     stream: &StreamId,
 ) -> Result<MediaSource> {
-    let mut source = MediaSource::new(Input::parse(input)?, camera.clone(), recorder)
-        .with_config(config.media.clone())?
-        .with_consent(config.consent)
-        .with_models(models.registry.clone());
-    for detector in assembly::media_detectors(config, models)? {
-        source = source.with_detector(detector)?;
-    }
     for detector in detectors {
         source = source.with_detector(detector.make(stream)?)?;
     }

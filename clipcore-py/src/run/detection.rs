@@ -6,11 +6,11 @@ use clipcore::recorder::Recorder;
 use clipcore::source::media::Input;
 use clipcore::source::{Item, Source, SourceOutput};
 use clipcore::{CameraId, Error, Result};
-use clipcore_cli::inputs;
 use clipcore_cli::models::Models;
+use clipcore_cli::{assembly, inputs};
 use pyo3::prelude::*;
 
-use super::assembly::media_source;
+use super::assembly::with_detectors;
 use crate::detached::{Caller, STEP, detached};
 use crate::detector::{Failure, Faults, specs};
 use crate::model;
@@ -33,18 +33,17 @@ pub(crate) fn detect(
     let extra = model::models(models)?;
     let (signals, notices) = detached(py, progress, |caller| -> Result<_> {
         let config = settings.config()?;
-        Input::parse(input)?;
+        let parsed = Input::parse(input)?;
         let stream = config.stream.clone().unwrap_or_else(|| inputs::stream_id_of(input));
         let mut models = Models::open(&config)?;
         let notices = std::mem::take(&mut models.notes);
-        for model in extra {
-            models.registry = std::mem::take(&mut models.registry).with_model(model);
-        }
+        model::add(&mut models, extra);
         let scratch = tempfile::Builder::new().prefix("clipcore-detect-").tempdir()?;
         let camera = CameraId::main();
         let recorder =
             Recorder::open(scratch.path(), stream.clone(), camera.clone(), config.recorder.clone())?;
-        let source = media_source(&config, &models, input, &camera, recorder, &detectors, &stream)?;
+        let source = assembly::media_source(&config, &models, parsed, &camera, recorder)?;
+        let source = with_detectors(source, &detectors, &stream)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (tx, rx) = tokio::sync::mpsc::channel(256);
         let stop = tokio_util::sync::CancellationToken::new();

@@ -47,9 +47,7 @@ pub(crate) fn detect_sound(
         let config = settings.config()?;
         let stream = config.stream.clone().map_or_else(|| StreamId::new("sound"), Ok)?;
         let mut models = Models::open(&config)?;
-        for model in extra {
-            models.registry = std::mem::take(&mut models.registry).with_model(model);
-        }
+        model::add(&mut models, extra);
         let mut all = assembly::media_detectors(&config, &models)?;
         for spec in &detectors {
             all.push(spec.make(&stream)?);

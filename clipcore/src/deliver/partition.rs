@@ -34,27 +34,20 @@ impl Deliverer {
                 join_all(all).await;
             }
             Position::Claimed(offsets, worker) => {
-                let name = match &*worker.name {
-                    "" => format!("deliver-{}", std::process::id()),
-                    name => name.to_owned(),
-                };
+                let name = worker.name_or("deliver");
                 while !stop.is_cancelled() {
-                    let lease = match offsets.claim(partition, &name, worker.claim).await {
-                        Ok(Some(lease)) => lease,
-                        Ok(None) => {
-                            pause(stop, worker.claim / 3).await;
+                    match offsets.claim(partition, &name, worker.claim).await {
+                        Ok(Some(lease)) => {
+                            self.hold(&**offsets, worker, &lease, stop).await;
                             continue;
                         }
-                        Err(error) => {
-                            tracing::warn!(
-                                partition,
-                                "what to deliver cannot be claimed, trying again: {error}"
-                            );
-                            pause(stop, worker.claim / 3).await;
-                            continue;
-                        }
-                    };
-                    self.hold(&**offsets, worker, &lease, stop).await;
+                        Ok(None) => {}
+                        Err(error) => tracing::warn!(
+                            partition,
+                            "what to deliver cannot be claimed, trying again: {error}"
+                        ),
+                    }
+                    pause(stop, worker.claim / 3).await;
                 }
             }
         }

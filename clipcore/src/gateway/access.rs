@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::TimeSource;
-use crate::ids::hex;
+use crate::ids::{hex, random, unhex};
 use crate::{Error, ErrorKind, Result};
 
 /// What a token begins with, so that scanners for leaked secrets find it.
@@ -165,25 +165,6 @@ impl Tickets {
 
 fn digest(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
-}
-
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|e| {
-        Error::new(ErrorKind::Io, "the operating system gave no random bytes").with_source(e.to_string())
-    })?;
-    Ok(bytes)
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

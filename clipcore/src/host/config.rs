@@ -74,6 +74,16 @@ pub struct WorkerConfig {
     pub max_partitions: usize,
 }
 
+impl WorkerConfig {
+    /// Its name, or one that says what this process does.
+    pub(crate) fn name_or(&self, what: &str) -> String {
+        match &*self.name {
+            "" => format!("{what}-{}", std::process::id()),
+            name => name.to_owned(),
+        }
+    }
+}
+
 impl Default for WorkerConfig {
     fn default() -> Self {
         Self { name: String::new(), claim: Duration::from_secs(10), max_partitions: 0 }

@@ -190,9 +190,7 @@ impl Host {
         let mut streams = self.0.registry.all();
         streams.retain(|(_, known)| known.state == StreamState::Live);
         for (stream, _) in &streams {
-            // Before any of them runs: the logs are not to be trimmed past what the others need.
-            self.log_of(stream);
-            self.inbox_of(stream);
+            self.hold(stream);
         }
         for (stream, _) in streams {
             match self.start(&stream, None).await {
@@ -463,6 +461,12 @@ impl Host {
         }
         self.0.tasks.close();
         self.0.tasks.wait().await;
+    }
+
+    /// Keeps the logs from being trimmed past what the stream needs, before it or any other of its partition runs.
+    fn hold(&self, stream: &StreamId) {
+        self.log_of(stream);
+        self.inbox_of(stream);
     }
 
     /// A stream's own view of the log that all share.

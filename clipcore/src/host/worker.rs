@@ -18,9 +18,13 @@ const CHUNK: usize = 1000;
 /// Keeps a front's knowledge of its streams fresh.
 pub(super) async fn follow(host: Host) {
     while pause(&host, REFRESH).await {
-        if let Err(error) = host.0.registry.refresh().await {
-            tracing::warn!("what is kept of streams cannot be read, trying again: {error}");
-        }
+        refresh(&host).await;
+    }
+}
+
+async fn refresh(host: &Host) {
+    if let Err(error) = host.0.registry.refresh().await {
+        tracing::warn!("what is kept of streams cannot be read, trying again: {error}");
     }
 }
 
@@ -35,18 +39,20 @@ pub(super) async fn work(host: Host, config: WorkerConfig) {
     let (mut refreshed, mut renewed) = (None::<Duration>, None::<Duration>);
     loop {
         let now = worker.host.0.time.elapsed();
-        if refreshed.is_none_or(|at| now >= at + REFRESH) {
+        let mut look = refreshed.is_none_or(|at| now >= at + REFRESH);
+        if look {
             refreshed = Some(now);
-            if let Err(error) = worker.host.0.registry.refresh().await {
-                tracing::warn!("what is kept of streams cannot be read, trying again: {error}");
-            }
+            refresh(&worker.host).await;
         }
         // Three tries before a claim runs out.
         if renewed.is_none_or(|at| now >= at + worker.config.claim / 3) {
             renewed = Some(now);
-            worker.claims().await;
+            look |= worker.claims().await;
         }
-        worker.streams().await;
+        if look {
+            worker.known().await;
+        }
+        worker.arrivals().await;
         if !pause(&worker.host, LOOK).await {
             break;
         }
@@ -76,17 +82,15 @@ struct Worker {
 
 impl Worker {
     fn new(host: Host, config: WorkerConfig) -> Self {
-        let name = match &*config.name {
-            "" => format!("worker-{}", std::process::id()),
-            name => name.to_owned(),
-        };
+        let name = config.name_or("worker");
         Self { host, config, name, owned: BTreeMap::new(), refused: HashSet::new() }
     }
 
-    /// Renews what it has, and claims what is free.
-    async fn claims(&mut self) {
+    /// Renews what it has, and claims what is free; whether there was some.
+    async fn claims(&mut self) -> bool {
         let (log, span) = (self.host.0.log_shared.whole(), self.config.claim);
         let most = if self.config.max_partitions == 0 { usize::MAX } else { self.config.max_partitions };
+        let mut gained = false;
         for partition in 0..log.partitions() {
             if let Some(owned) = self.owned.get_mut(&partition) {
                 let now = self.host.0.time.elapsed();
@@ -103,15 +107,17 @@ impl Worker {
                 let held = self.host.0.time.elapsed();
                 match log.claim(partition, &self.name, span).await {
                     Ok(None) => {}
-                    Ok(Some(lease)) => {
-                        if let Err(error) = self.gain(lease, held).await {
+                    Ok(Some(lease)) => match self.gain(lease, held).await {
+                        Ok(()) => gained = true,
+                        Err(error) => {
                             tracing::warn!(partition, "the partition cannot be taken over yet: {error}");
                         }
-                    }
+                    },
                     Err(error) => tracing::warn!(partition, "the partition cannot be claimed: {error}"),
                 }
             }
         }
+        gained
     }
 
     async fn gain(&mut self, lease: Lease, held: Duration) -> Result<()> {
@@ -122,9 +128,7 @@ impl Worker {
         host.0.inbox_shared.give(inbox).await;
         for (stream, known) in host.0.registry.all() {
             if known.state == StreamState::Live && self.partition(&stream) == partition {
-                // Before any of them runs: the logs are not to be trimmed past what the others need.
-                host.log_of(&stream);
-                host.inbox_of(&stream);
+                host.hold(&stream);
             }
         }
         self.owned.insert(partition, Owned { lease, held, next, read: HashMap::new() });
@@ -149,36 +153,45 @@ impl Worker {
         self.host.0.inbox_shared.take(partition).await;
     }
 
-    /// Starts what is to be live and is not, and what has other settings anew.
-    async fn streams(&mut self) {
-        let mut wanted: Vec<StreamId> = Vec::new();
+    /// Starts what is kept as live and is not, and what has other settings anew.
+    async fn known(&mut self) {
         for (stream, known) in self.host.0.registry.all() {
             if known.state != StreamState::Live || !self.owned.contains_key(&self.partition(&stream)) {
                 continue;
             }
-            match self.host.lives().get(&stream) {
-                None => wanted.push(stream),
+            let live = self.host.lives().get(&stream).cloned();
+            match live {
+                None => self.start(stream).await,
                 Some(live) => live.adopt(&known.settings),
             }
         }
+    }
+
+    /// Starts what something has come for.
+    async fn arrivals(&mut self) {
         for partition in self.owned.keys().copied().collect::<Vec<_>>() {
             match self.arrived(partition).await {
-                Ok(streams) => wanted.extend(streams),
+                Ok(streams) => {
+                    for stream in streams {
+                        self.start(stream).await;
+                    }
+                }
                 Err(error) => tracing::warn!(partition, "the inbox cannot be read, trying again: {error}"),
             }
         }
-        for stream in wanted {
-            match self.host.start(&stream, None).await {
-                Ok(live) => {
-                    live.leave(&*self.host.0.time);
-                    self.refused.remove(&stream);
-                }
-                // It is tried again and again, and told once.
-                Err(error) if self.refused.insert(stream.clone()) => {
-                    tracing::warn!(%stream, "not started yet: {error}");
-                }
-                Err(_) => {}
+    }
+
+    async fn start(&mut self, stream: StreamId) {
+        match self.host.start(&stream, None).await {
+            Ok(live) => {
+                live.leave(&*self.host.0.time);
+                self.refused.remove(&stream);
             }
+            // It is tried again and again, and told once.
+            Err(error) if self.refused.insert(stream.clone()) => {
+                tracing::warn!(%stream, "not started yet: {error}");
+            }
+            Err(_) => {}
         }
     }
 

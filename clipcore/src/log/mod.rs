@@ -184,6 +184,22 @@ fn stale(lease: &Lease, current: u64) -> Error {
     .with_hint("another owner has taken the partition over: stop consuming it")
 }
 
+/// Records as lines of JSON, for a log on disk or a server.
+///
+/// # Errors
+/// `InvalidInput` where one is longer than `max_bytes` or could not be read back; `Unsupported` where one has no wire form.
+#[cfg(feature = "runtime")]
+fn lines_of(records: &[Record], kinds: &Kinds, max_bytes: usize) -> Result<Vec<String>> {
+    let lines: Vec<_> = records.iter().map(|record| readable(record, kinds)).collect::<Result<_>>()?;
+    match lines.iter().find(|line| line.len() > max_bytes) {
+        Some(long) => {
+            Err(Error::invalid(format!("a record of {} bytes is too long for the log", long.len()))
+                .with_context("max_record_bytes", max_bytes))
+        }
+        None => Ok(lines),
+    }
+}
+
 /// The JSON of a record. What could not be read back is refused here: in the log it would stop every reader.
 #[cfg(feature = "runtime")]
 fn readable(record: &Record, kinds: &Kinds) -> Result<String> {

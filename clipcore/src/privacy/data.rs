@@ -13,6 +13,7 @@ use super::keys::{KeyRing, destroy};
 use super::scrub::{Deletions, Scrub, scrub, scrub_state};
 use crate::durable::{replace, sync_dir};
 use crate::event::{ChatMessage, Clock, Event};
+use crate::ids::random;
 use crate::log::file::rewrite::Offline;
 use crate::{Error, ErrorKind, Result, StreamId, WallTime};
 
@@ -162,11 +163,7 @@ impl DataFolder {
         for path in paths.iter().filter(|p| p.exists()) {
             pseudonyms.push(Pseudonymizer::load_or_create(path)?);
         }
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|e| {
-            Error::new(ErrorKind::Io, "the operating system gave no random bytes").with_source(e.to_string())
-        })?;
-        let stand_in = crate::hex(&random);
+        let stand_in = crate::hex(&random::<8>()?);
         self.scrub(&Scrub::User { name, pseudonyms: &pseudonyms, stand_in: &stand_in })
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Pseudonymizer;
 use crate::durable::{create_dir, sync_dir, write_error};
-use crate::ids::hex;
+use crate::ids::{hex, random, unhex};
 use crate::{Error, ErrorKind, Result, StreamId, WallTime};
 
 impl Pseudonymizer {
@@ -41,26 +41,18 @@ fn load(path: &Path) -> Result<Pseudonymizer> {
         tracing::warn!(path = %path.display(), "other users can read the pseudonym key; chmod 600 it");
     }
     let text = std::io::read_to_string(file).map_err(io)?;
-    let digits = text.trim_ascii();
-    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(Error::new(ErrorKind::Corrupt, "this file holds no pseudonym key")
+    let key = unhex(text.trim_ascii()).ok_or_else(|| {
+        Error::new(ErrorKind::Corrupt, "this file holds no pseudonym key")
             .with_context("path", path.display())
-            .with_hint("restore it (64 hex digits); with a new key everybody gets a new pseudonym"));
-    }
-    let mut key = [0; 32];
-    for (byte, at) in key.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(&digits[at..at + 2], 16).unwrap_or_default();
-    }
+            .with_hint("restore it (64 hex digits); with a new key everybody gets a new pseudonym")
+    })?;
     Ok(Pseudonymizer::from_key(key))
 }
 
 fn create(path: &Path) -> Result<Pseudonymizer> {
     let dir = path.parent().unwrap_or(Path::new(""));
     create_dir(dir)?;
-    let mut random = [0; 40];
-    getrandom::fill(&mut random).map_err(|e| {
-        Error::new(ErrorKind::Io, "the operating system gave no random bytes").with_source(e.to_string())
-    })?;
+    let random = random::<40>()?;
     let (key, nonce) = random.split_at(32);
     let mut temp = path.as_os_str().to_owned();
     temp.push(format!(".{}.tmp", hex(nonce)));

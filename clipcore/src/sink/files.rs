@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{ClipSink, Delivery};
-use crate::cutter::{Clip, ClipState};
+use crate::cutter::Clip;
 use crate::durable::{blocking, create_dir, sync_dir, write_error};
 use crate::ids::hex;
 use crate::log::Receipt;
@@ -75,7 +75,7 @@ impl ClipSink for FilesSink {
     }
 
     fn wants(&self, item: &Delivery) -> bool {
-        matches!(item, Delivery::Clip { clip, .. } if clip.state == ClipState::Ready)
+        item.is_finished_clip()
     }
 
     async fn check(&self) -> Result<()> {
@@ -93,16 +93,9 @@ impl ClipSink for FilesSink {
 
     async fn deliver(&self, item: &Delivery) -> Result<Receipt> {
         let mut receipt = item.receipt(&self.name);
-        let Delivery::Clip { clip, file } = item else { return Ok(receipt) };
-        if clip.state != ClipState::Ready {
-            return Ok(receipt);
-        }
-        let Some(file) = file.clone() else {
-            return Err(Error::new(ErrorKind::NotFound, "this clip has no file on this machine")
-                .with_context("clip", &clip.id)
-                .with_operation("files::deliver"));
-        };
-        let to = self.dir.join(file_name(clip, &file)?);
+        let finished = item.finished_clip().map_err(|e| e.with_operation("files::deliver"))?;
+        let Some((clip, file)) = finished else { return Ok(receipt) };
+        let (to, file) = (self.dir.join(file_name(clip, file)), file.to_owned());
         receipt.location = Some(to.display().to_string());
         let (how, sha256) = (self.how, clip.sha256.clone());
         receipt.duplicate = blocking(move || hand_over(&file, &to, how, sha256.as_deref()))
@@ -113,16 +106,13 @@ impl ClipSink for FilesSink {
 }
 
 /// The file's own name with the clip's id, so that two streams' clips never meet.
-fn file_name(clip: &Clip, file: &Path) -> Result<String> {
+fn file_name(clip: &Clip, file: &Path) -> String {
     let stem = file.file_stem().and_then(|s| s.to_str()).unwrap_or("clip");
     let extension = file.extension().and_then(|s| s.to_str()).unwrap_or("mp4");
-    if !clip.id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) || clip.id.is_empty() {
-        return Err(Error::invalid(format!("{:?} is not a clip id", crate::ids::shorten(&clip.id))));
+    match stem.contains(&*clip.id) {
+        true => format!("{stem}.{extension}"),
+        false => format!("{stem}-{}.{extension}", clip.id),
     }
-    if stem.contains(&*clip.id) {
-        return Ok(format!("{stem}.{extension}"));
-    }
-    Ok(format!("{stem}-{}.{extension}", clip.id))
 }
 
 /// Gives whether it was there already.
@@ -192,6 +182,7 @@ fn remove_leftovers(dir: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::conformance::sink as kit;
+    use crate::cutter::ClipState;
 
     fn names(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).into_iter().flatten();

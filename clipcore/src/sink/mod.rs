@@ -22,6 +22,8 @@ pub mod rq;
 #[cfg(feature = "http")]
 pub mod webhook;
 
+#[cfg(feature = "runtime")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,8 +46,12 @@ use serde::{Deserialize, Serialize};
 pub use webhook::{WebhookSink, WebhookSinkConfig};
 
 use crate::cutter::Clip;
+#[cfg(feature = "runtime")]
+use crate::cutter::ClipState;
 use crate::fusion::Moment;
 use crate::log::Receipt;
+#[cfg(feature = "runtime")]
+use crate::{Error, ErrorKind};
 use crate::{Result, StreamId};
 
 /// Something to deliver.
@@ -89,6 +95,33 @@ impl Delivery {
             Self::Moment(m) => &m.stream,
             Self::Clip { clip, .. } => &clip.stream,
         }
+    }
+
+    /// Whether it is a finished clip.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn is_finished_clip(&self) -> bool {
+        matches!(self, Self::Clip { clip, .. } if clip.state == ClipState::Ready)
+    }
+
+    /// A finished clip with its file, its id fit to be a part of a name; `None` where it is something else.
+    ///
+    /// # Errors
+    /// `NotFound` where the file is on another machine; `InvalidInput` for ids that are none.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn finished_clip(&self) -> Result<Option<(&Clip, &Path)>> {
+        let Self::Clip { clip, file } = self else { return Ok(None) };
+        if !self.is_finished_clip() {
+            return Ok(None);
+        }
+        let file = file.as_deref().ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "this clip has no file on this machine")
+                .with_context("clip", &clip.id)
+        })?;
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        if clip.id.is_empty() || !clip.id.bytes().all(fits) {
+            return Err(Error::invalid(format!("{:?} is not a clip id", crate::ids::shorten(&clip.id))));
+        }
+        Ok(Some((clip, file)))
     }
 
     /// The receipt that says `sink` took it.

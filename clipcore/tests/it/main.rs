@@ -16,6 +16,8 @@ mod gateway;
 mod instruments;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(any(feature = "redis", feature = "kafka"))]
+mod log_writers;
 #[cfg(feature = "media")]
 mod media_bytes;
 #[cfg(feature = "onnx")]

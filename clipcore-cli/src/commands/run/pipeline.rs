@@ -145,7 +145,7 @@ async fn run_pipeline(
         builder = builder.with_sink(sink);
     }
     for plan in plans {
-        let mut spec = streams.spec(&models, &plan.stream, &plan.cameras, config.consent)?;
+        let mut spec = streams.spec(&models, &plan.stream, &plan.cameras, config.consent, Ok)?;
         if let Some(chat) = chat {
             let schedule = Schedule::open(chat, &plan.stream, &Kinds::builtin())?;
             for error in schedule.bad() {

@@ -156,7 +156,7 @@ fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFacto
         for sink in &sinks {
             pipeline = pipeline.with_sink(sink.clone());
         }
-        let made = StreamMake::new(pipeline, streams.spec(needed, stream, &cameras, consent)?);
+        let made = StreamMake::new(pipeline, streams.spec(needed, stream, &cameras, consent, Ok)?);
         // A stream with media has its pictures from there.
         let looks = if cameras.is_empty() { streams.looks(needed, consent)? } else { Vec::new() };
         Ok(made.with_looks(looks, needed.registry.clone()))

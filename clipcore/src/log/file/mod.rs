@@ -39,7 +39,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::consumers::Consumers;
 use self::segment::Segment;
 use self::writer::{Request, View, Writer, lock};
-use super::{Checkpoint, EventLog, Lease, Offset, Record, no_partition, readable};
+use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition};
 use crate::durable::{self, Durability, blocking, create_dir, replace, sync_dir, write_error};
 use crate::event::Kinds;
 use crate::{Error, ErrorKind, Result};
@@ -207,11 +207,7 @@ impl EventLog for FileLog {
 
     async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
         let part = self.partition(partition)?;
-        let lines: Vec<_> = records.iter().map(|r| readable(r, &self.kinds)).collect::<Result<_>>()?;
-        if let Some(long) = lines.iter().find(|line| line.len() > self.config.max_record_bytes) {
-            return Err(Error::invalid(format!("a record of {} bytes is too long for the log", long.len()))
-                .with_context("max_record_bytes", self.config.max_record_bytes));
-        }
+        let lines = lines_of(records, &self.kinds, self.config.max_record_bytes)?;
         let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
         let (reply, answer) = oneshot::channel();
         let calls = part.calls.as_ref().ok_or_else(gone)?;

@@ -49,9 +49,10 @@ use self::owners::Owners;
 use self::reader::{Committed, Reader};
 use self::writer::KafkaWriter;
 use super::appends::{Request, Writer};
-use super::{Checkpoint, EventLog, Lease, Offset, Record, no_partition, readable};
+use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition};
 use crate::durable::blocking;
 use crate::event::Kinds;
+use crate::ids::random;
 use crate::{Error, ErrorKind, Result, config};
 
 /// Most records of a message.
@@ -163,11 +164,7 @@ impl KafkaLog {
     pub async fn open(mut config: KafkaLogConfig, kinds: Kinds) -> Result<Self> {
         config.validate()?;
         config.partitions = topics(&config).await.map_err(|e| e.with_operation("kafka_log::open"))?;
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|e| {
-            Error::new(ErrorKind::Internal, "the system gives no random numbers").with_source(e)
-        })?;
-        let writer = crate::hex(&bytes);
+        let writer = crate::hex(&random::<16>()?);
         let partitions = (0..config.partitions)
             .map(|number| {
                 let reader = Arc::new(Mutex::new(Reader::new(&config, config.log_topic(), number)));
@@ -200,11 +197,7 @@ impl EventLog for KafkaLog {
 
     async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
         let part = self.partition(partition)?;
-        let lines: Vec<_> = records.iter().map(|r| readable(r, &self.kinds)).collect::<Result<_>>()?;
-        if let Some(long) = lines.iter().find(|line| line.len() > self.config.max_record_bytes) {
-            return Err(Error::invalid(format!("a record of {} bytes is too long for the log", long.len()))
-                .with_context("max_record_bytes", self.config.max_record_bytes));
-        }
+        let lines = lines_of(records, &self.kinds, self.config.max_record_bytes)?;
         let Some(first) = records.first() else {
             return Ok(offset_of(self.bounds(partition).await?.1));
         };

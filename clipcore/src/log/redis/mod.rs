@@ -48,8 +48,9 @@ use self::keys::Keys;
 use self::scripts::Scripts;
 use self::writer::RedisWriter;
 use super::appends::{Request, Writer};
-use super::{Checkpoint, EventLog, Lease, Offset, Record, no_partition, readable, stale};
+use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition, stale};
 use crate::event::Kinds;
+use crate::ids::random;
 use crate::redis::{Connection, RedisUrl};
 use crate::{Error, ErrorKind, Result, config};
 
@@ -140,11 +141,7 @@ impl RedisLog {
         let reads = Connection::new(&config.url, config.timeout)?;
         durability::check(&writes, config.durability).await?;
         config.partitions = partitions(&writes, &config).await?;
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|e| {
-            Error::new(ErrorKind::Internal, "the system gives no random numbers").with_source(e)
-        })?;
-        let writer = crate::hex(&bytes);
+        let writer = crate::hex(&random::<16>()?);
         let scripts = Arc::new(Scripts::new());
         let mut all = Vec::new();
         for number in 0..config.partitions {
@@ -174,11 +171,7 @@ impl RedisLog {
 
     async fn append_with(&self, partition: u32, token: Option<u64>, records: &[Record]) -> Result<Offset> {
         let part = self.partition(partition)?;
-        let lines: Vec<_> = records.iter().map(|r| readable(r, &self.kinds)).collect::<Result<_>>()?;
-        if let Some(long) = lines.iter().find(|line| line.len() > self.config.max_record_bytes) {
-            return Err(Error::invalid(format!("a record of {} bytes is too long for the log", long.len()))
-                .with_context("max_record_bytes", self.config.max_record_bytes));
-        }
+        let lines = lines_of(records, &self.kinds, self.config.max_record_bytes)?;
         if lines.is_empty() {
             let next: Option<Offset> =
                 self.reads.query(redis::cmd("HGET").arg(&part.keys.log).arg("next")).await?;
@@ -243,6 +236,16 @@ fn garbled(answer: &[String]) -> Error {
 /// A script's answer: what became of the call, and the rest.
 fn reply(answer: &[String]) -> (&str, &[String]) {
     answer.split_first().map_or(("", &[]), |(word, rest)| (word.as_str(), rest))
+}
+
+/// What a script that only a partition's owner may call has answered.
+fn owners(answer: &[String], lease: &Lease, keys: &Keys) -> Result<()> {
+    match reply(answer) {
+        ("done", _) => Ok(()),
+        ("stale", [current]) => Err(stale(lease, current.parse().map_err(|_| garbled(answer))?)),
+        ("lost", _) => Err(lost(keys)),
+        _ => Err(garbled(answer)),
+    }
 }
 
 fn offset(entry: &str) -> Result<Offset> {
@@ -337,12 +340,7 @@ impl EventLog for RedisLog {
         let mut call = self.scripts.renew.call(&[&keys.log]);
         call.arg(&keys.id).arg(lease.token).arg(span.as_millis() as u64);
         let answer: Vec<String> = self.writes.run(&self.scripts.renew, &call).await?;
-        match reply(&answer) {
-            ("done", _) => Ok(()),
-            ("stale", [current]) => Err(stale(lease, current.parse().map_err(|_| garbled(&answer))?)),
-            ("lost", _) => Err(lost(keys)),
-            _ => Err(garbled(&answer)),
-        }
+        owners(&answer, lease, keys)
     }
 
     async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()> {
@@ -351,12 +349,7 @@ impl EventLog for RedisLog {
         call.arg(&keys.id).arg(lease.token).arg(consumer).arg(&self.writer).arg(self.number());
         call.arg(serde_json::to_string(checkpoint)?);
         let answer: Vec<String> = self.writes.run(&self.scripts.checkpoint, &call).await?;
-        match reply(&answer) {
-            ("done", _) => Ok(()),
-            ("stale", [current]) => Err(stale(lease, current.parse().map_err(|_| garbled(&answer))?)),
-            ("lost", _) => Err(lost(keys)),
-            _ => Err(garbled(&answer)),
-        }
+        owners(&answer, lease, keys)
     }
 
     async fn last_checkpoint(&self, partition: u32, consumer: &str) -> Result<Option<Checkpoint>> {

@@ -28,9 +28,9 @@ use object_store::{Attribute, Attributes, Error as StoreError, GetOptions, PutOp
 use self::answer::explain;
 use self::config::Store;
 use super::{ClipSink, Delivery};
-use crate::cutter::{Clip, ClipState};
+use crate::cutter::Clip;
 use crate::log::Receipt;
-use crate::{Error, ErrorKind, Result, WallTime};
+use crate::{Error, Result, WallTime};
 
 /// Stores each finished clip once; see the [module](self).
 ///
@@ -69,11 +69,6 @@ impl ObjectStoreSink {
     }
 
     fn key(&self, clip: &Clip, file: &Path) -> Result<Key> {
-        if clip.id.is_empty()
-            || !clip.id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        {
-            return Err(Error::invalid(format!("{:?} is not a clip id", crate::ids::shorten(&clip.id))));
-        }
         let modified = std::fs::metadata(file).and_then(|m| m.modified()).map_err(|e| {
             Error::io(e, file).with_hint("the clip was moved or deleted before it could be stored")
         })?;
@@ -157,7 +152,7 @@ impl ClipSink for ObjectStoreSink {
     }
 
     fn wants(&self, item: &Delivery) -> bool {
-        matches!(item, Delivery::Clip { clip, .. } if clip.state == ClipState::Ready)
+        item.is_finished_clip()
     }
 
     /// Lists the first object, which needs bucket, network and key.
@@ -169,15 +164,8 @@ impl ClipSink for ObjectStoreSink {
 
     async fn deliver(&self, item: &Delivery) -> Result<Receipt> {
         let mut receipt = item.receipt(&self.name);
-        let Delivery::Clip { clip, file } = item else { return Ok(receipt) };
-        if clip.state != ClipState::Ready {
-            return Ok(receipt);
-        }
-        let Some(file) = file else {
-            return Err(Error::new(ErrorKind::NotFound, "this clip has no file on this machine")
-                .with_context("clip", &clip.id)
-                .with_operation("object_store::deliver"));
-        };
+        let finished = item.finished_clip().map_err(|e| e.with_operation("object_store::deliver"))?;
+        let Some((clip, file)) = finished else { return Ok(receipt) };
         let stored = self.store(clip, file).await;
         let (duplicate, location) = stored.map_err(|e| {
             e.with_context("server", &self.config.url)

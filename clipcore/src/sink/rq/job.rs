@@ -19,12 +19,6 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(clip: &Clip, file: &Path, config: &RqSinkConfig, now: WallTime) -> Result<Self> {
-        // What RQ takes for a job's id, and what stays one part of a key.
-        if clip.id.is_empty()
-            || !clip.id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        {
-            return Err(Error::invalid(format!("{:?} is not a clip id", crate::ids::shorten(&clip.id))));
-        }
         let Some(path) = file.to_str() else {
             return Err(Error::invalid("a clip's path that is no Unicode text cannot go into a job")
                 .with_context("path", file.display()));

@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use self::job::Job;
 use super::{ClipSink, Delivery};
 use crate::clock::{SystemTimeSource, TimeSource};
-use crate::cutter::ClipState;
 use crate::log::Receipt;
 use crate::redis::{Connection, Lua, RedisUrl};
 use crate::{Error, ErrorKind, Result, config};
@@ -133,7 +132,7 @@ impl ClipSink for RqSink {
     }
 
     fn wants(&self, item: &Delivery) -> bool {
-        matches!(item, Delivery::Clip { clip, .. } if clip.state == ClipState::Ready)
+        item.is_finished_clip()
     }
 
     async fn check(&self) -> Result<()> {
@@ -143,15 +142,8 @@ impl ClipSink for RqSink {
 
     async fn deliver(&self, item: &Delivery) -> Result<Receipt> {
         let mut receipt = item.receipt(&self.name);
-        let Delivery::Clip { clip, file } = item else { return Ok(receipt) };
-        if clip.state != ClipState::Ready {
-            return Ok(receipt);
-        }
-        let Some(file) = file else {
-            return Err(Error::new(ErrorKind::NotFound, "this clip has no file on this machine")
-                .with_context("clip", &clip.id)
-                .with_operation("rq::deliver"));
-        };
+        let finished = item.finished_clip().map_err(|e| e.with_operation("rq::deliver"))?;
+        let Some((clip, file)) = finished else { return Ok(receipt) };
         let job = Job::new(clip, file, &self.config, SystemTimeSource::new().wall())?;
         let prefix = &self.config.key_prefix;
         let (key, queue) =

@@ -2,15 +2,16 @@
 //! broker takes seconds to start.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clipcore::conformance::log as kit;
 use clipcore::event::Kinds;
-use clipcore::log::{Checkpoint, EventLog, KafkaLog, KafkaLogConfig, Record};
+use clipcore::log::{Checkpoint, EventLog, KafkaLog, KafkaLogConfig};
 use clipcore::{ErrorKind, Result};
 use serde_json::json;
 
+use crate::log_writers::Writers;
 use crate::support::kafka::Kafka;
 
 async fn open(config: &KafkaLogConfig) -> Result<KafkaLog> {
@@ -64,23 +65,7 @@ async fn failures_of_network_and_broker_cost_nothing() {
 async fn a_killed_broker_costs_nothing(kafka: &mut Kafka, config: &KafkaLogConfig) {
     let log = Arc::new(open(config).await.unwrap());
     let lease = log.acquire(0, "owner").await.unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..3)
-        .map(|writer| {
-            let (log, stop) = (log.clone(), stop.clone());
-            tokio::spawn(async move {
-                let mut acknowledged = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let id = format!("{writer}-{}", acknowledged.len());
-                    while let Err(e) = log.append(0, &[kit::marker(&id)]).await {
-                        assert!(e.is_retryable(), "{e}");
-                    }
-                    acknowledged.push(id);
-                }
-                acknowledged
-            })
-        })
-        .collect();
+    let writers = Writers::start(&log, 3);
     tokio::time::sleep(Duration::from_millis(700)).await;
     let checkpoint = Checkpoint { next: 7, state: json!("before") };
     log.checkpoint(&lease, "c", &checkpoint).await.unwrap();
@@ -92,26 +77,7 @@ async fn a_killed_broker_costs_nothing(kafka: &mut Kafka, config: &KafkaLogConfi
     tokio::time::sleep(Duration::from_millis(300)).await;
     kafka.resume();
     tokio::time::sleep(Duration::from_millis(2000)).await;
-    stop.store(true, Ordering::Relaxed);
-    let mut acknowledged = Vec::new();
-    for writer in writers {
-        acknowledged.extend(writer.await.unwrap());
-    }
-    let mut found: Vec<String> = Vec::new();
-    let mut from = 0;
-    loop {
-        let some = log.read(0, from, 100).await.unwrap();
-        let Some((last, _)) = some.last() else { break };
-        from = last + 1;
-        found.extend(some.iter().map(|(_, record)| match record {
-            Record::Event(event) => event.header().id.to_string(),
-            other => panic!("{other:?}"),
-        }));
-    }
-    assert!(acknowledged.len() > 20, "only {} records were written", acknowledged.len());
-    found.sort();
-    acknowledged.sort();
-    assert_eq!(found, acknowledged);
+    writers.compare(&*log, 20).await;
     assert_eq!(log.last_checkpoint(0, "c").await.unwrap(), Some(checkpoint));
     log.checkpoint(&lease, "c", &Checkpoint { next: 9, state: json!(1) }).await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! The log in Redis Streams: its contract, crashes of the server, lost answers, servers that are not fit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clipcore::conformance::log as kit;
@@ -9,8 +9,8 @@ use clipcore::event::Kinds;
 use clipcore::log::{Checkpoint, EventLog, RedisDurability, RedisLog, RedisLogConfig};
 use clipcore::{ErrorKind, Result};
 use serde_json::json;
-use tokio::task::JoinHandle;
 
+use crate::log_writers::{Writers, ids};
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
 
@@ -24,20 +24,6 @@ fn config(port: u16, prefix: &str) -> RedisLogConfig {
 
 async fn open(config: &RedisLogConfig) -> Result<RedisLog> {
     RedisLog::open(config.clone(), Kinds::builtin()).await
-}
-
-async fn ids(log: &RedisLog) -> Vec<String> {
-    let mut ids: Vec<String> = Vec::new();
-    let mut from = 0;
-    loop {
-        let some = log.read(0, from, 500).await.unwrap();
-        let Some((last, _)) = some.last() else { return ids };
-        from = last + 1;
-        ids.extend(some.iter().map(|(_, record)| match record {
-            clipcore::log::Record::Event(event) => event.header().id.to_string(),
-            other => panic!("{other:?}"),
-        }));
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,45 +47,6 @@ async fn answers_that_are_lost_double_nothing() {
     kit::log_interrupted(&log, async || proxy.lose_answers(), async || proxy.mend()).await;
 }
 
-/// Writers that each repeat what failed, as the pipeline does.
-struct Writers {
-    stop: Arc<AtomicBool>,
-    tasks: Vec<JoinHandle<Vec<String>>>,
-}
-
-impl Writers {
-    fn start(log: &Arc<RedisLog>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let write = async |writer: usize, log: Arc<RedisLog>, stop: Arc<AtomicBool>| {
-            let mut acknowledged = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
-                let id = format!("{writer}-{}", acknowledged.len());
-                while let Err(e) = log.append(0, &[kit::marker(&id)]).await {
-                    assert!(e.is_retryable(), "{e}");
-                }
-                acknowledged.push(id);
-            }
-            acknowledged
-        };
-        let tasks = (0..4).map(|writer| tokio::spawn(write(writer, log.clone(), stop.clone()))).collect();
-        Self { stop, tasks }
-    }
-
-    /// Ends them, and holds what was acknowledged against what is there.
-    async fn compare(self, log: &RedisLog) {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut acknowledged = Vec::new();
-        for task in self.tasks {
-            acknowledged.extend(task.await.unwrap());
-        }
-        let mut found = ids(log).await;
-        assert!(acknowledged.len() > 100, "only {} records were written", acknowledged.len());
-        found.sort();
-        acknowledged.sort();
-        assert_eq!(found, acknowledged);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_when_the_server_is_killed() {
     let Some(mut redis) = Redis::start("redis::log::nothing_is_lost_or_doubled_when_the_server_is_killed")
@@ -109,7 +56,7 @@ async fn nothing_is_lost_or_doubled_when_the_server_is_killed() {
     let config = RedisLogConfig { timeout: Duration::from_secs(2), ..config(redis.port(), "kill") };
     let log = Arc::new(open(&config).await.unwrap());
     let lease = log.acquire(0, "owner").await.unwrap();
-    let writers = Writers::start(&log);
+    let writers = Writers::start(&log, 4);
     for round in 0..3 {
         tokio::time::sleep(Duration::from_millis(300)).await;
         log.checkpoint(&lease, "c", &Checkpoint { next: round, state: json!(round) }).await.unwrap();
@@ -118,7 +65,7 @@ async fn nothing_is_lost_or_doubled_when_the_server_is_killed() {
         redis.resume();
         assert_eq!(log.last_checkpoint(0, "c").await.unwrap().map(|c| c.next), Some(round));
     }
-    writers.compare(&log).await;
+    writers.compare(&*log, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,14 +76,14 @@ async fn nothing_is_lost_or_doubled_when_connections_break() {
     let proxy = Proxy::new(redis.port());
     let config = RedisLogConfig { timeout: Duration::from_secs(1), ..config(proxy.port, "break") };
     let log = Arc::new(open(&config).await.unwrap());
-    let writers = Writers::start(&log);
+    let writers = Writers::start(&log, 4);
     for pause in [13, 57, 31, 97, 44, 71, 22, 88, 5, 63] {
         for how in [Proxy::drop_all, Proxy::lose_answers, Proxy::mend] {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             how(&proxy);
         }
     }
-    writers.compare(&log).await;
+    writers.compare(&*log, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
