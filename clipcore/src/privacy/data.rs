@@ -1,6 +1,6 @@
 //! What a data folder holds about people, and how it is taken out. Offline: no process may use the folder meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -252,8 +252,10 @@ impl DataFolder {
                 Ok(None)
             })?;
         }
+        // A clip has a line for each of its transitions.
+        let mut ready = BTreeSet::new();
         for line in lines(&self.dir.join("clips.jsonl"))? {
-            if line["state"] == "ready" {
+            if line["state"] == "ready" && ready.insert(line["id"].to_string()) {
                 all.entry(line["stream"].as_str().unwrap_or("?").to_owned()).or_default().clips += 1;
             }
         }

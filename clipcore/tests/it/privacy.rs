@@ -227,8 +227,14 @@ async fn a_stream_is_taken_out_of_everything_and_the_other_stays() {
         };
         clip.id = format!("{name}-clip").into();
         clip.path = Some(format!("clips/{name}.mp4").into());
-        JsonlSink::open(dir).await.unwrap().deliver(&Delivery::Clip { clip, file }).await.unwrap();
+        let sink = JsonlSink::open(dir).await.unwrap();
+        sink.deliver(&Delivery::Clip { clip: clip.clone(), file: file.clone() }).await.unwrap();
+        // Its pictures come later.
+        clip.thumbnail = Some(format!("clips/{name}.jpg").into());
+        sink.deliver(&Delivery::Clip { clip, file }).await.unwrap();
     }
+    let held = DataFolder::open(dir).unwrap().holdings().unwrap();
+    assert_eq!((held["show"].clips, held["other"].clips), (1, 1), "however many lines tell of them");
     let (before, others) = (records(dir).await, count(dir, "other"));
     let erased = DataFolder::open(dir).unwrap().erase_stream(&id("show")).unwrap();
     assert!(erased.records > 180 && erased.keys == 2 && erased.files >= 2 && erased.lines >= 2, "{erased:?}");
