@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clipcore::cutter::CutterConfig;
 use clipcore::detector::face::FaceConfig;
 use clipcore::detector::{
-    AudioTaggerConfig, ChatBurstConfig, ChatKeywordConfig, ChatLexiconConfig, GameEventConfig, LoudnessConfig,
+    AudioTaggerConfig, ChatBurstConfig, ChatKeywordConfig, ChatLexiconConfig, GameEventConfig,
+    LoudnessConfig, VoiceActivityConfig,
 };
 use clipcore::engine::EngineConfig;
 use clipcore::fusion::FusionConfig;
@@ -107,6 +108,8 @@ pub struct DetectorsConfig {
     pub loudness: LoudnessConfig,
     /// What is heard: laughter, cheers, applause.
     pub audio_tagger: AudioTaggerConfig,
+    /// Whether somebody speaks; needs models.voice.
+    pub voice_activity: VoiceActivityConfig,
     /// How expressions of faces change; needs consent for face.
     pub face: FaceConfig,
     /// How chat erupts.
@@ -206,6 +209,7 @@ impl Config {
         }
         self.media.validate()?;
         self.detectors.audio_tagger.validate()?;
+        self.detectors.voice_activity.validate()?;
         self.detectors.face.validate()?;
         self.recorder.validate()?;
         self.pipeline.validate()?;
