@@ -266,6 +266,7 @@ class Run:
             self._core.abandon()
             if not self._join(_GRACE):
                 self._core.stop(True)
+                self._loop.cancel()
                 self._join(_GRACE)
             self._closed()
 
@@ -294,6 +295,7 @@ class Run:
             waited += 0.01
         if stop and not self._core.join(0.0):
             self._core.stop(True)
+            self._loop.cancel()
         self._loop.close()
         if stop:
             self._closed()
