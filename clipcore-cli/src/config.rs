@@ -187,11 +187,7 @@ impl Config {
             })?;
             figment = figment.merge(Toml::file_exact(path));
         }
-        let config: Self = figment
-            .merge(env)
-            .merge(over)
-            .extract()
-            .map_err(|e| explain(e, file, &text))?;
+        let config: Self = figment.merge(env).merge(over).extract().map_err(|e| explain(e, file, &text))?;
         config.validate()?;
         Ok(config)
     }

@@ -406,9 +406,9 @@ def run(
         schedule.write_text("".join(json.dumps(dict(event)) + "\n" for event in chat), encoding="utf-8")
     elif chat is not None:
         schedule = Path(chat)
-    lines = None
+    feeder = None
     if events is not None:
-        lines = _inputs.lines(plugins.load("sources", events)() if isinstance(events, str) else events)
+        feeder = _inputs.feeder(plugins.load("sources", events)() if isinstance(events, str) else events)
     loop, place = _sinks.Loop(), Path(out)
     calls: list[tuple[str, Callable[[str, str], None]]] = []
     for sink in sinks:
@@ -419,7 +419,7 @@ def run(
         settings(config, consent=consent, weights=weights, stream=stream, out=out),
         names,
         None if schedule is None else os.fspath(schedule),
-        lines,
+        feeder,
         specs(detectors),
         list(models),
         calls,

@@ -88,7 +88,8 @@ impl Plan {
         for model in &self.models {
             builder = builder.with_model(model.clone());
         }
-        let own = self.sinks.into_iter().map(|s| Arc::new(s.with_retry(Default::default())) as Arc<dyn ClipSink>);
+        let own =
+            self.sinks.into_iter().map(|s| Arc::new(s.with_retry(Default::default())) as Arc<dyn ClipSink>);
         for sink in configured.into_iter().chain(own) {
             builder = builder.with_sink(sink);
         }
