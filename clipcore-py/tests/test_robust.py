@@ -98,6 +98,26 @@ def test_the_interpreter_ends_in_the_middle_of_a_replay_in_a_daemon_thread() -> 
     """)
 
 
+def test_nothing_is_called_once_the_interpreter_has_begun_to_end() -> None:
+    out = ends("""
+        calls = []
+        class Counts(clipcore.Detector[ChatMessage]):
+            name, labels, inputs = "counts", ("x",), (ChatMessage,)
+            def detect(self, event, out):
+                calls.append(event.at)
+                time.sleep(0.001)
+        threading.Thread(target=lambda: clipcore.replay(SIMULATION.events, detectors=[Counts]), daemon=True).start()
+        while not calls:
+            time.sleep(0.01)
+        # What the end does first.
+        clipcore._clipcore.close()
+        before = len(calls)
+        time.sleep(0.3)
+        print(len(calls) - before, before < len(SIMULATION.events))
+    """)
+    assert out == "0 True\n"
+
+
 def test_exit_from_inside_a_callback_of_a_reader() -> None:
     running = start("""
         with live(endless()) as run:
