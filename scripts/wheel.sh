@@ -40,7 +40,7 @@ if [ ${#pythons[@]} -eq 1 ]; then skip "the wheel on a second Python" "there is 
 if [ "$profile" = dev ]; then pythons=("${pythons[@]:0:2}"); fi
 
 # The tools stand apart from the environment under test, so that this has nothing that its users would lack.
-wanted=(maturin==1.16.0 mypy==2.4.1 mkdocs-material==9.8.2 'mkdocstrings[python]==1.0.8')
+wanted=(maturin==1.16.0 mypy==2.4.1 mkdocs-material==9.8.2 'mkdocstrings[python]==1.0.8' black==26.10.1)
 if ! [ -x "$tools/bin/maturin" ] || [ "$(cat "$tools/wanted" 2>/dev/null)" != "${wanted[*]}" ]; then
     rm -rf "$tools"
     if ! { "${pythons[0]}" -m venv "$tools" && "$tools/bin/pip" install --quiet "${wanted[@]}"; } >"$work/pip.log" 2>&1; then
@@ -135,5 +135,11 @@ for python in "${pythons[@]}"; do
 done
 
 say "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet -p clipcore --features full --no-deps
 NO_MKDOCS_2_WARNING=1 "$tools/bin/mkdocs" build --quiet
+# Python and Rust on one site; mkdocs does not check links that leave its pages.
+cp -r target/doc target/site/rustdoc
+for page in $(grep -o 'href="\.\./rustdoc/[^"]*' target/site/rust/index.html | cut -d'"' -f2); do
+    [ -f "target/site/rust/$page" ] || { printf 'docs/rust.md links to %s, which is not there\n' "$page" >&2; exit 1; }
+done
 printf 'target/site/index.html\n'

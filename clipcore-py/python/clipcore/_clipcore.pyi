@@ -57,7 +57,7 @@ class Event(Generic[_T]):
         """The CloudEvents ``type``."""
     @property
     def data(self) -> _T:
-        """What: a payload of :mod:`clipcore.events`, sound or a picture."""
+        """What: a payload of [`clipcore.events`][], sound or a picture."""
 
 @final
 class Audio16k:
