@@ -121,7 +121,7 @@ async fn run_pipeline(
     std::fs::create_dir_all(out)
         .map_err(|e| Error::io(e, out).with_hint("--out names a folder that can be written"))?;
     let progress = Progress::start("starting", quiet);
-    let sinks = sinks::open(&config.sinks, out).await?;
+    let sinks = sinks::open(&config.sinks, out).await.map_err(sinks::failure)?;
     let models = Models::open(config)?;
     if !quiet {
         models.notes.iter().for_each(|note| progress.line(note));

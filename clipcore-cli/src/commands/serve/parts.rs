@@ -111,7 +111,7 @@ impl Parts {
 async fn own_sinks(config: &Config, dir: &Path) -> anyhow::Result<Vec<Arc<dyn ClipSink>>> {
     let lines = JsonlSink::open(dir).await?;
     let mut all: Vec<Arc<dyn ClipSink>> = vec![Arc::new(lines.with_retry(Default::default()))];
-    all.extend(sinks::open(&config.sinks, dir).await?);
+    all.extend(sinks::open(&config.sinks, dir).await.map_err(sinks::failure)?);
     Ok(all)
 }
 
