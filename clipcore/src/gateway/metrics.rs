@@ -1,6 +1,7 @@
 //! What Prometheus is told: what streams count, summed over all of them, and how requests fare. No label names a stream, a
 //! user or a token.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -16,14 +17,14 @@ use crate::host::StreamState;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
-    method: String,
-    route: String,
+    method: &'static str,
+    route: Cow<'static, str>,
     status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
-    route: String,
+    route: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,13 +49,10 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Counts an answer. `route` is the pattern, never the path; `method` is one that the server knows.
-    pub(super) fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
-        let method = match method {
-            "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" => method,
-            _ => "other",
-        };
-        let route = route.to_owned();
-        let request = Request { method: method.to_owned(), route: route.clone(), status };
+    pub(super) fn answered(&self, method: &str, route: Cow<'static, str>, status: u16, took: Duration) {
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+        let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
+        let request = Request { method, route: route.clone(), status };
         self.requests.get_or_create(&request).inc();
         self.latency.get_or_create(&Route { route }).observe(took.as_secs_f64());
     }

@@ -24,6 +24,7 @@ mod frame;
 mod reader;
 pub(crate) mod rewrite;
 mod segment;
+mod tail;
 mod writer;
 
 use std::fs::File;
@@ -38,11 +39,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::consumers::Consumers;
 use self::segment::Segment;
+use self::tail::Tail;
 use self::writer::{Request, View, Writer, lock};
-use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition};
+use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition, of_stream};
 use crate::durable::{self, Durability, blocking, create_dir, replace, sync_dir, write_error};
 use crate::event::Kinds;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, StreamId};
 
 /// Calls of `append` that may wait for the writer of a partition; further ones wait to be let in.
 const QUEUE: usize = 1024;
@@ -59,6 +61,8 @@ pub struct FileLogConfig {
     pub segment_bytes: u64,
     /// Longest record in bytes of JSON; longer ones are refused.
     pub max_record_bytes: usize,
+    /// How many bytes of the newest records each partition keeps in memory for those who follow it.
+    pub tail_bytes: usize,
 }
 
 impl Default for FileLogConfig {
@@ -68,6 +72,7 @@ impl Default for FileLogConfig {
             durability: Durability::Fsync,
             segment_bytes: 16 << 20,
             max_record_bytes: 1 << 20,
+            tail_bytes: 2 << 20,
         }
     }
 }
@@ -142,6 +147,11 @@ impl FileLog {
         Ok(Self { partitions, config, kinds, _lock: lock })
     }
 
+    async fn read_files(&self, part: &Partition, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
+        let (dir, view, kinds) = (part.dir.clone(), part.view.clone(), self.kinds.clone());
+        blocking(move || reader::read(&dir, &view, &kinds, from, max)).await
+    }
+
     fn partition(&self, partition: u32) -> Result<&Partition> {
         self.partitions.get(partition as usize).ok_or_else(|| no_partition(partition, self.partitions()))
     }
@@ -179,7 +189,8 @@ impl Partition {
         let (active, file, next) = segment::recover(&dir, newest)?;
         let older = bases.iter().take(bases.len().saturating_sub(1)).map(|base| Segment::new(*base));
         let segments = older.chain([active]).collect();
-        let view = Arc::new(Mutex::new(View { segments, active_len: file.len(), next }));
+        let tail = Tail::new(next, config.tail_bytes);
+        let view = Arc::new(Mutex::new(View { segments, active_len: file.len(), next, tail }));
         let writer = Writer::new(dir.clone(), view.clone(), file, config);
         let (calls, queue) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
@@ -187,6 +198,22 @@ impl Partition {
             .spawn(move || writer.run(queue))
             .map_err(|e| Error::from(e).with_operation("log::open"))?;
         Ok(Self { dir, view, consumers, calls: Some(calls), thread: Some(thread) })
+    }
+}
+
+impl Partition {
+    /// What a read gives that needs no file.
+    fn at_end(
+        &self,
+        from: Offset,
+        max: usize,
+        stream: Option<&StreamId>,
+    ) -> Option<(Vec<(Offset, Record)>, Offset)> {
+        let view = lock(&self.view);
+        if from >= view.next || max == 0 {
+            return Some((Vec::new(), from));
+        }
+        view.tail.read(from, max, stream)
     }
 }
 
@@ -211,18 +238,31 @@ impl EventLog for FileLog {
         let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
         let (reply, answer) = oneshot::channel();
         let calls = part.calls.as_ref().ok_or_else(gone)?;
-        calls.send(Request { lines, reply }).await.map_err(|_| gone())?;
+        calls.send(Request { lines, records: records.to_vec(), reply }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("log::append"))
     }
 
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
         let part = self.partition(partition)?;
         // Most reads of a live pipeline are at the end: they need no other thread.
-        if from >= lock(&part.view).next || max == 0 {
-            return Ok(Vec::new());
+        match part.at_end(from, max, None) {
+            Some((records, _)) => Ok(records),
+            None => self.read_files(part, from, max).await,
         }
-        let (dir, view, kinds) = (part.dir.clone(), part.view.clone(), self.kinds.clone());
-        blocking(move || reader::read(&dir, &view, &kinds, from, max)).await
+    }
+
+    async fn read_stream(
+        &self,
+        partition: u32,
+        stream: &StreamId,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
+        let part = self.partition(partition)?;
+        match part.at_end(from, max, Some(stream)) {
+            Some(read) => Ok(read),
+            None => Ok(of_stream(self.read_files(part, from, max).await?, stream, from)),
+        }
     }
 
     async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease> {
