@@ -2,7 +2,8 @@
 //!
 //! `CLIPCORE_BENCH_SECS` says how long each row is measured (default 5), `CLIPCORE_BENCH_CONNECTIONS` over how many connections
 //! (default 32). The client is in the same process and costs all rows of a kind the same; the processor time is the whole process's,
-//! client and pipelines included (the Python server's is not in it). With `PYTHON` naming a Python that has fastapi, uvicorn and redis,
+//! client and pipelines included (the Python server's is not in it). A word on the
+//! command line picks the rows whose names have it, such as `"1 a request"`. With `PYTHON` naming a Python that has fastapi, uvicorn and redis,
 //! `benches/compare/ingest_scaffold.py` is measured, too. Last comes what a WebSocket costs on which nothing is said.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)] // a bench is a test that reads a clock
 
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::StatusCode;
 use axum::extract::ws::{Message, WebSocketUpgrade};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use clipcore::StreamId;
 use clipcore::catalog::Catalog;
@@ -112,7 +113,8 @@ impl Running {
     async fn gateway(durable: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let [inbox, log] = if durable {
-            [file_log(&dir.path().join("inbox")).await, file_log(&dir.path().join("log")).await]
+            // As `clipcore serve` has them.
+            [file_log(&dir.path().join("inbox"), 1).await, file_log(&dir.path().join("log"), 8).await]
         } else {
             [0, 1].map(|_| Arc::new(MemoryLog::new(4).with_max_records(100_000_000)) as Arc<dyn EventLog>)
         };
@@ -154,8 +156,8 @@ impl Running {
     }
 }
 
-async fn file_log(dir: &Path) -> Arc<dyn EventLog> {
-    let config = FileLogConfig { partitions: 4, ..FileLogConfig::default() };
+async fn file_log(dir: &Path, partitions: u32) -> Arc<dyn EventLog> {
+    let config = FileLogConfig { partitions, ..FileLogConfig::default() };
     Arc::new(FileLog::open(dir, config, Kinds::builtin()).await.unwrap())
 }
 
@@ -302,6 +304,9 @@ fn main() {
         ] {
             let mut bare = f64::NAN;
             for (name, kind) in servers {
+                if !wanted(&format!("{batch} {what} {name}")) {
+                    continue;
+                }
                 let running = match kind {
                     None => Running::bare().await,
                     Some(durable) => Running::gateway(durable).await,
@@ -313,9 +318,13 @@ fn main() {
                 }
                 tell(batch, what, name, bare, &load);
             }
-            if let (Way::Http, Some(scaffold)) = (way, Scaffold::start()) {
+            let name = "Python: FastAPI, uvicorn, pub/sub";
+            if !matches!(way, Way::Http) || !wanted(&format!("{batch} {what} {name}")) {
+                continue;
+            }
+            if let Some(scaffold) = Scaffold::start() {
                 let load = load(scaffold.address, way, batch, secs, connections).await;
-                tell(batch, what, "Python: FastAPI, uvicorn, pub/sub", bare, &load);
+                tell(batch, what, name, bare, &load);
             }
         }
     });
@@ -336,6 +345,12 @@ async fn idle_sockets(count: usize) -> f64 {
     drop(sockets);
     running.end().await;
     grown as f64 / count as f64
+}
+
+/// Whether a row is to be measured: a word of the command line is part of its name.
+fn wanted(row: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|a| !a.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| row.contains(&word))
 }
 
 fn tell(batch: usize, what: &str, name: &str, bare: f64, load: &Load) {

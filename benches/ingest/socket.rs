@@ -23,7 +23,7 @@ impl Socket {
             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
-        let (mut buffer, mut have) = (vec![0; 16 << 10], 0);
+        let (mut buffer, mut have) = (vec![0; 1 << 10], 0);
         let head = loop {
             have += stream.read(&mut buffer[have..]).await.unwrap();
             let text = String::from_utf8_lossy(&buffer[..have]);
@@ -70,6 +70,9 @@ impl Socket {
             }
             self.buffer.copy_within(self.taken..self.have, 0);
             (self.have, self.taken) = (self.have - self.taken, 0);
+            if self.have == self.buffer.len() {
+                self.buffer.resize(self.have * 2, 0);
+            }
             let read = self.stream.read(&mut self.buffer[self.have..]).await.unwrap();
             assert!(read > 0, "the socket was closed");
             self.have += read;

@@ -19,9 +19,8 @@ impl Incoming {
         let data = if event.reads_back {
             Data::Payload(event.payload.clone())
         } else {
-            let unwritten = || {
-                Error::new(ErrorKind::Unsupported, format!("{} events are never written", event.kind()))
-            };
+            let unwritten =
+                || Error::new(ErrorKind::Unsupported, format!("{} events are never written", event.kind()));
             let text = text_of(|out| event.payload.write(out).ok_or_else(unwritten)?)?;
             Data::Json(Cow::Owned(RawValue::from_string(text)?))
         };

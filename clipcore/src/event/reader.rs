@@ -87,7 +87,11 @@ impl EventReader {
         if parts.stream.is_none() {
             parts.stream = self.stream.clone();
         }
-        Ok(self.consent.redact(parts.resolve(&self.kinds, &Data::Json(Cow::Borrowed(data)), to_stream_time)?))
+        Ok(self.consent.redact(parts.resolve(
+            &self.kinds,
+            &Data::Json(Cow::Borrowed(data)),
+            to_stream_time,
+        )?))
     }
 
     /// Nearly all events are messages in their usual form, which are read in one pass. What is missing, wrong or only

@@ -62,7 +62,7 @@ impl Default for LogSourceConfig {
         Self {
             clock: LogSourceClock::Live,
             poll: Duration::from_millis(50),
-            gather: Duration::from_millis(5),
+            gather: Duration::from_millis(20),
             store_every: Duration::from_secs(1),
             remember: 1 << 16,
             keep_bytes: 16 << 20,

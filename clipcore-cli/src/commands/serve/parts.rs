@@ -21,7 +21,8 @@ use crate::shared::Shared;
 use crate::streams::Streams;
 use crate::{assembly, inputs, output, sinks};
 
-/// Parts of inbox and log: streams of one part read past each other's records.
+/// Parts of the log: streams of one part read past each other's records. The inbox has a single one, so that one sync of the
+/// disk does for whatever comes at a time.
 const PARTITIONS: u32 = 8;
 
 /// Everything that runs in this process.
@@ -45,8 +46,7 @@ impl Parts {
         let log = FileLogConfig { partitions: PARTITIONS, ..assembly::log_config(&config.pipeline) };
         let log = FileLog::open(dir.join("log"), log, kinds.clone()).await?;
         // Small segments, since what has been read is dropped by whole ones.
-        let inbox =
-            FileLogConfig { partitions: PARTITIONS, segment_bytes: 4 << 20, ..FileLogConfig::default() };
+        let inbox = FileLogConfig { partitions: 1, segment_bytes: 4 << 20, ..FileLogConfig::default() };
         let inbox = FileLog::open(dir.join("inbox"), inbox, kinds.clone()).await?;
         let catalog = Catalog::open(dir).await?;
         let mut sinks = own_sinks(config, dir).await?;

@@ -72,7 +72,7 @@ impl Default for FileLogConfig {
             durability: Durability::Fsync,
             segment_bytes: 16 << 20,
             max_record_bytes: 1 << 20,
-            tail_bytes: 2 << 20,
+            tail_bytes: 4 << 20,
         }
     }
 }
