@@ -16,6 +16,8 @@ mod audit;
 #[cfg(feature = "runtime")]
 mod data;
 #[cfg(feature = "runtime")]
+mod expiry;
+#[cfg(feature = "runtime")]
 mod keys;
 #[cfg(feature = "runtime")]
 mod scrub;
@@ -27,6 +29,8 @@ use std::sync::Arc;
 pub use audit::{AuditEntry, AuditNote, audit, audit_verify};
 #[cfg(feature = "runtime")]
 pub use data::{DataFolder, Erased, Holding};
+#[cfg(feature = "runtime")]
+pub use expiry::{Expiry, ExpiryConfig};
 #[cfg(feature = "runtime")]
 pub use keys::{KeyRing, Rotation};
 

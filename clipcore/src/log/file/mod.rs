@@ -6,6 +6,7 @@
 //! DIR/0/00000000000000000000.log            segments, named after their first offset
 //! DIR/0/lease.json                          the fencing token
 //! DIR/0/checkpoints/NAME.HASH.json          one for each consumer
+//! DIR/0/expired.json                        before which segment there are no words of chat any more
 //! ```
 //!
 //! A record is one line of text, so `grep` and `tail -f` work:
@@ -25,6 +26,7 @@ mod reader;
 pub(crate) mod rewrite;
 mod segment;
 mod tail;
+mod upkeep;
 mod writer;
 
 use std::fs::File;
@@ -102,6 +104,8 @@ struct Partition {
     dir: PathBuf,
     view: Arc<Mutex<View>>,
     consumers: Arc<Mutex<Consumers>>,
+    /// Held while segments are dropped or replaced.
+    upkeep: Arc<Mutex<()>>,
     calls: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -190,18 +194,27 @@ impl Partition {
         let older = bases.iter().take(bases.len().saturating_sub(1)).map(|base| Segment::new(*base));
         let segments = older.chain([active]).collect();
         let tail = Tail::new(next, config.tail_bytes);
-        let view = Arc::new(Mutex::new(View { segments, active_len: file.len(), next, tail }));
+        let view = Arc::new(Mutex::new(View { segments, active_len: file.len(), next, tail, rewrites: 0 }));
         let writer = Writer::new(dir.clone(), view.clone(), file, config);
         let (calls, queue) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name(format!("clipcore-log-{number}"))
             .spawn(move || writer.run(queue))
             .map_err(|e| Error::from(e).with_operation("log::open"))?;
-        Ok(Self { dir, view, consumers, calls: Some(calls), thread: Some(thread) })
+        Ok(Self { dir, view, consumers, upkeep: Arc::default(), calls: Some(calls), thread: Some(thread) })
     }
 }
 
 impl Partition {
+    /// Has the writer append something; gives the offset of the first record.
+    async fn call(&self, lines: Vec<String>, records: Vec<Record>, roll: bool) -> Result<Offset> {
+        let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
+        let (reply, answer) = oneshot::channel();
+        let calls = self.calls.as_ref().ok_or_else(gone)?;
+        calls.send(Request { lines, records, roll, reply }).await.map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("log::append"))
+    }
+
     /// What a read gives that needs no file.
     fn at_end(
         &self,
@@ -235,11 +248,7 @@ impl EventLog for FileLog {
     async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
         let part = self.partition(partition)?;
         let lines = lines_of(records, &self.kinds, self.config.max_record_bytes)?;
-        let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
-        let (reply, answer) = oneshot::channel();
-        let calls = part.calls.as_ref().ok_or_else(gone)?;
-        calls.send(Request { lines, records: records.to_vec(), reply }).await.map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("log::append"))
+        part.call(lines, records.to_vec(), false).await
     }
 
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
@@ -299,8 +308,9 @@ impl EventLog for FileLog {
 
     async fn trim(&self, partition: u32, before: Offset) -> Result<()> {
         let part = self.partition(partition)?;
-        let (dir, view) = (part.dir.clone(), part.view.clone());
+        let (dir, view, upkeep) = (part.dir.clone(), part.view.clone(), part.upkeep.clone());
         blocking(move || {
+            let _upkeep = lock(&upkeep);
             loop {
                 let oldest = {
                     let mut view = lock(&view);

@@ -43,7 +43,7 @@ fn read_into(
     let mut bytes = 0;
     let mut from = from;
     while out.len() < max && bytes < MAX_BYTES {
-        let (base, place, end, next) = {
+        let (base, place, end, next, rewrites) = {
             let view = lock(view);
             from = from.max(view.segments.first().map_or(0, |s| s.base));
             if from >= view.next {
@@ -53,8 +53,8 @@ fn read_into(
             let Some(segment) = view.segments.get(at) else { break };
             let place = segment.place(from);
             match view.segments.get(at + 1) {
-                Some(following) => (segment.base, place, None, following.base),
-                None => (segment.base, place, Some(view.active_len), view.next),
+                Some(following) => (segment.base, place, None, following.base, view.rewrites),
+                None => (segment.base, place, Some(view.active_len), view.next, view.rewrites),
             }
         };
         let path = segment::path(dir, base);
@@ -69,6 +69,7 @@ fn read_into(
             }
         };
         let mut seen = Segment::new(base);
+        let mut moved = false;
         while frames.next < next && out.len() < max && bytes < MAX_BYTES {
             let (pos, offset) = (frames.pos, frames.next);
             match frames.step().map_err(|e| Error::io(e, &path))? {
@@ -79,13 +80,22 @@ fn read_into(
                         out.push((offset, record(frame.json, kinds, &path, offset)?));
                     }
                 }
+                // The segment was replaced before it could be opened, and its records lie elsewhere now.
+                Step::Bad(_) | Step::End if lock(view).rewrites != rewrites => {
+                    moved = true;
+                    break;
+                }
                 Step::Bad(why) => return Err(corrupt(&path, pos, offset, why)),
                 Step::End => return Err(corrupt(&path, pos, offset, "the file ends before it")),
             }
         }
         from = frames.next.max(from);
+        let mut view = lock(view);
+        if moved || view.rewrites != rewrites {
+            continue;
+        }
         // The index of an older segment is learnt while it is read.
-        if let Some(segment) = lock(view).segments.iter_mut().find(|s| s.base == base) {
+        if let Some(segment) = view.segments.iter_mut().find(|s| s.base == base) {
             segment.learn(&seen);
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Request {
     pub(super) lines: Vec<String>,
     /// What the lines say.
     pub(super) records: Vec<Record>,
+    /// Begin a new segment first.
+    pub(super) roll: bool,
     pub(super) reply: oneshot::Sender<Result<Offset>>,
 }
 
@@ -34,6 +36,8 @@ pub(super) struct View {
     /// Offset of the next record.
     pub(super) next: Offset,
     pub(super) tail: Tail,
+    /// How often a segment was, or is about to be, replaced.
+    pub(super) rewrites: u64,
 }
 
 /// Changes of the view are single steps, so a panic elsewhere leaves it whole.
@@ -111,7 +115,7 @@ impl Writer {
 
     /// Appends the lines of all calls and makes them visible; gives the first one's offset.
     fn commit(&mut self, group: &mut [Request]) -> Result<Offset> {
-        self.rotate_if_full()?;
+        self.rotate_if_full(group.iter().any(|call| call.roll))?;
         if self.unlisted {
             sync_dir(&self.dir)?;
             self.unlisted = false;
@@ -146,8 +150,8 @@ impl Writer {
         Ok(first)
     }
 
-    fn rotate_if_full(&mut self) -> Result<()> {
-        if self.file.len() < self.segment_bytes {
+    fn rotate_if_full(&mut self, roll: bool) -> Result<()> {
+        if self.file.len() < self.segment_bytes && !(roll && self.file.len() > 0) {
             return Ok(());
         }
         // The segment that is left behind must hold, whatever the durability: it is not mended on opening.
