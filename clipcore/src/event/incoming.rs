@@ -48,6 +48,11 @@ impl Incoming {
         self.parts.source.as_deref()
     }
 
+    /// Its W3C `traceparent`, where it has one.
+    pub(crate) fn trace(&self) -> Option<&str> {
+        self.parts.trace.as_deref()
+    }
+
     /// Gives it an id where it has none.
     #[must_use]
     pub fn with_default_id(mut self, id: impl FnOnce() -> String) -> Self {

@@ -47,6 +47,8 @@ pub(super) async fn pass(
 ) -> Response {
     let Door { app, scope, route } = door;
     let (method, began) = (request.method().clone(), app.time.elapsed());
+    let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let trace = trace.and_then(crate::trace::trace_id).map(str::to_owned);
     // How long a body may be is looked at where it is taken in.
     DefaultBodyLimit::disable().apply(&mut request);
     let answered = async {
@@ -62,7 +64,7 @@ pub(super) async fn pass(
             Problem::from(error).into_response()
         }
     };
-    leave(&app, &method, route.into(), began, response)
+    leave(&app, &method, route.into(), began, trace.as_deref(), response)
 }
 
 /// Counts and times an answer. What users have sent is not to be taken for a page.
@@ -71,10 +73,11 @@ pub(super) fn leave(
     method: &Method,
     route: Cow<'static, str>,
     began: Duration,
+    trace: Option<&str>,
     mut response: Response,
 ) -> Response {
     let took = app.time.elapsed().saturating_sub(began);
-    app.metrics.answered(method.as_str(), route, response.status().as_u16(), took);
+    app.metrics.answered(method.as_str(), route, response.status().as_u16(), took, trace);
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -90,12 +90,12 @@ pub(super) fn router(app: Arc<App>) -> Router {
 
 async fn nothing(Shared(app): State, method: Method) -> Response {
     let problem = Problem::with(StatusCode::NOT_FOUND, "there is nothing here", "see /openapi.json");
-    guard::leave(&app, &method, "none".into(), app.time.elapsed(), problem.into_response())
+    guard::leave(&app, &method, "none".into(), app.time.elapsed(), None, problem.into_response())
 }
 
 async fn not_so(Shared(app): State, method: Method, path: MatchedPath) -> Response {
     let problem =
         Problem::with(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here", "see /openapi.json");
     let route = path.as_str().to_owned().into();
-    guard::leave(&app, &method, route, app.time.elapsed(), problem.into_response())
+    guard::leave(&app, &method, route, app.time.elapsed(), None, problem.into_response())
 }

@@ -43,7 +43,7 @@ use self::consumers::Consumers;
 use self::segment::Segment;
 use self::tail::Tail;
 use self::writer::{Request, View, Writer, lock};
-use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition, of_stream};
+use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition};
 use crate::durable::{self, Durability, blocking, create_dir, replace, sync_dir, write_error};
 use crate::event::Kinds;
 use crate::{Error, ErrorKind, Result, StreamId};
@@ -151,9 +151,15 @@ impl FileLog {
         Ok(Self { partitions, config, kinds, _lock: lock })
     }
 
-    async fn read_files(&self, part: &Partition, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
+    async fn read_files(
+        &self,
+        part: &Partition,
+        from: Offset,
+        max: usize,
+        stream: Option<StreamId>,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
         let (dir, view, kinds) = (part.dir.clone(), part.view.clone(), self.kinds.clone());
-        blocking(move || reader::read(&dir, &view, &kinds, from, max)).await
+        blocking(move || reader::read(&dir, &view, &kinds, from, max, stream.as_ref())).await
     }
 
     fn partition(&self, partition: u32) -> Result<&Partition> {
@@ -256,7 +262,7 @@ impl EventLog for FileLog {
         // Most reads of a live pipeline are at the end: they need no other thread.
         match part.at_end(from, max, None) {
             Some((records, _)) => Ok(records),
-            None => self.read_files(part, from, max).await,
+            None => Ok(self.read_files(part, from, max, None).await?.0),
         }
     }
 
@@ -270,7 +276,7 @@ impl EventLog for FileLog {
         let part = self.partition(partition)?;
         match part.at_end(from, max, Some(stream)) {
             Some(read) => Ok(read),
-            None => Ok(of_stream(self.read_files(part, from, max).await?, stream, from)),
+            None => self.read_files(part, from, max, Some(stream.clone())).await,
         }
     }
 
