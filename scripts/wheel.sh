@@ -89,12 +89,14 @@ fi
 export CLIPCORE_DOCS=$work/docs
 
 # The source distribution, as pip builds it on a machine without a wheel: from nothing but the archive and the crates in cargo's own
-# cache. What it compiles is kept for the next time.
+# cache. Not optimised, since that takes much longer and shows no more. Other people's crates are kept for the next time; clipcore's own
+# must go, or cargo takes the old files of the archive for built ones.
 if [ "$profile" = release ]; then
     say "a wheel from the source distribution"
     (
         cd "$work"
-        CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=$root/target/sdist \
+        rm -rf "$root"/target/sdist/debug/.fingerprint/clipcore*
+        MATURIN_PEP517_ARGS="--profile dev" CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=$root/target/sdist \
             "${pythons[0]}" -m pip wheel --quiet --no-deps --no-cache-dir -w built "$out"/clipcore-*.tar.gz
         "${pythons[0]}" -m venv venv-built
         venv-built/bin/pip install --quiet built/clipcore-*.whl pytest
