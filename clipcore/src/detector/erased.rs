@@ -113,8 +113,14 @@ impl AnyDetector {
     /// Advances to the event's time and takes it in.
     pub fn detect(&mut self, event: &AnyEvent) {
         self.advance(event.at());
+        let before = self.out.signals.len();
         self.inner.detect_any(event, &mut self.out);
         self.answer();
+        if let Some(trace) = &event.header().trace {
+            for signal in self.out.signals.iter_mut().skip(before) {
+                signal.trace.get_or_insert_with(|| trace.clone());
+            }
+        }
     }
 
     /// Stream time has reached `to`.

@@ -27,6 +27,9 @@ pub struct Signal {
     pub onset: Timestamp,
     /// How strong, in the detector's own unit (a z-score, a probability); finite, four decimals.
     pub score: f64,
+    /// W3C `traceparent` of the event that it answers, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Arc<str>>,
 }
 
 impl Signal {
@@ -59,6 +62,7 @@ impl Signal {
             at,
             onset,
             score: round_score(score),
+            trace: None,
         }
     }
 

@@ -94,6 +94,9 @@ pub(super) struct Active {
     evidence: Vec<Evidence>,
     /// What names it, with the instant it was found.
     named: Option<Item>,
+    /// The trace of the first evidence that had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<Arc<str>>,
     /// What was heard or seen, one entry a happening.
     happenings: Vec<Happening>,
     /// What a person asked for began here, and when they last asked.
@@ -118,6 +121,7 @@ impl Active {
             score: f64::MIN,
             evidence: Vec::new(),
             named: None,
+            trace: None,
             happenings: Vec::new(),
             wish: None,
             last_fast: None,
@@ -140,6 +144,12 @@ impl Active {
             self.score = weighed.total;
             self.peak = now;
             self.evidence = explain(setup, memories, weighed.deaf, now);
+        }
+        if self.trace.is_none() {
+            let fresh = memories.iter().filter_map(|memory| memory.fresh(now));
+            let traced = fresh.filter(|item| item.trace.is_some());
+            let strongest = traced.max_by(|a, b| a.llr.total_cmp(&b.llr));
+            self.trace = strongest.and_then(|item| item.trace.clone());
         }
         let above = weighed.fresh >= setup.weights.decision.exit();
         if above {
@@ -285,7 +295,7 @@ impl Active {
             score: round_score(evidence.iter().map(|e| e.contribution).sum()),
             label,
             evidence,
-            trace: None,
+            trace: self.trace.clone(),
         }
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Item {
     pub(super) detector: Arc<str>,
     pub(super) label: Arc<str>,
     pub(super) camera: Option<CameraId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<Arc<str>>,
 }
 
 impl Item {
@@ -37,6 +39,7 @@ impl Item {
             detector: signal.detector.clone(),
             label: signal.label.clone(),
             camera: signal.camera.clone(),
+            trace: signal.trace.clone(),
         }
     }
 }
@@ -134,6 +137,7 @@ mod tests {
             detector: "d".into(),
             label: "l".into(),
             camera: None,
+            trace: None,
         }
     }
 

@@ -239,3 +239,61 @@ async fn private_networks_are_out_of_reach_whatever_the_name() {
     assert_eq!(reached.into_inner(), 1, "only a name has to be resolved");
     assert_eq!(receiver.requests(), 0);
 }
+
+/// A receiver under TLS that takes whatever comes.
+async fn under_tls(dir: &std::path::Path) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let certificate = CertificateDer::from_pem_file(dir.join("server.crt")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(dir.join("server.key")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // Who does not trust it goes away during the handshake.
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = vec![0; 64 << 10];
+            let _ = stream.read(&mut request).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = stream.write_all(answer).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_of_ones_own_is_trusted_where_it_is_named() {
+    if !crate::support::programs::require("webhook", &["openssl"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    crate::support::certificates::certificates(dir.path());
+    let url = format!("https://localhost:{}/hook", under_tls(dir.path()).await).parse().unwrap();
+    let config = WebhookSinkConfig {
+        allow_private: true,
+        timeout: Duration::from_secs(5),
+        ..WebhookSinkConfig::new(url, vec![HookSecret::new(NEW).unwrap()])
+    };
+    let item = kit::moment("s1", "m1", 1);
+    let strange = WebhookSink::new(config.clone()).unwrap().deliver(&item).await.unwrap_err();
+    assert_eq!(strange.kind(), ErrorKind::Unavailable, "{strange}");
+    let trusting = WebhookSinkConfig { ca_file: Some(dir.path().join("ca.crt")), ..config.clone() };
+    WebhookSink::new(trusting).unwrap().deliver(&item).await.unwrap();
+    for wrong in ["none", "names"] {
+        let wrong = WebhookSinkConfig { ca_file: Some(dir.path().join(wrong)), ..config.clone() };
+        let error = WebhookSink::new(wrong).unwrap_err();
+        assert!(error.to_string().contains("ca_file"), "{error}");
+    }
+}

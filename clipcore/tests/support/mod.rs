@@ -7,6 +7,7 @@
 
 pub mod barcode;
 pub mod browser;
+pub mod certificates;
 pub mod face_models;
 pub mod kafka;
 pub mod melody;

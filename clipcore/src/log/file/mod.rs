@@ -322,7 +322,11 @@ impl EventLog for FileLog {
                     let mut view = lock(&view);
                     // A segment ends where the next one begins; the newest always stays.
                     match view.segments.get(1) {
-                        Some(following) if following.base <= before => view.segments.remove(0),
+                        Some(following) if following.base <= before => {
+                            let first = following.base;
+                            view.tail.forget_before(first);
+                            view.segments.remove(0)
+                        }
                         _ => break,
                     }
                 };

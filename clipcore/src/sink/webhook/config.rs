@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Url;
+use reqwest::{Certificate, Url};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::guard::is_public;
@@ -27,6 +27,9 @@ pub struct WebhookSinkConfig {
     /// A file with further secrets, one a line; lines that begin with `#` are skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets_file: Option<PathBuf>,
+    /// A file of certificates (PEM) of authorities that may have signed the receiver's, beside those that the system knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
     /// Whether transitions of moments are sent.
     #[serde(default = "yes")]
     pub moments: bool,
@@ -77,10 +80,27 @@ impl WebhookSinkConfig {
             url,
             secrets,
             secrets_file: None,
+            ca_file: None,
             moments: true,
             clips: true,
             allow_private: false,
             timeout: usual_timeout(),
+        }
+    }
+
+    /// The certificates of `ca_file`.
+    pub(super) fn authorities(&self) -> Result<Vec<Certificate>> {
+        let Some(path) = &self.ca_file else { return Ok(Vec::new()) };
+        let wrong = |e: &dyn std::error::Error| {
+            Error::config("the webhook's file of certificates cannot be used")
+                .with_context("ca_file", path.display())
+                .with_source(e.to_string())
+                .with_hint("it holds PEM: -----BEGIN CERTIFICATE-----")
+        };
+        let text = std::fs::read(path).map_err(|e| wrong(&e))?;
+        match Certificate::from_pem_bundle(&text) {
+            Ok(all) if all.is_empty() => Err(wrong(&std::io::Error::other("there is none in it"))),
+            all => all.map_err(|e| wrong(&e)),
         }
     }
 

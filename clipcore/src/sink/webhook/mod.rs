@@ -91,6 +91,7 @@ impl WebhookSink {
             .timeout(config.timeout)
             .redirect(redirect::Policy::none())
             .no_proxy()
+            .tls_certs_merge(config.authorities()?)
             .user_agent(concat!("clipcore/", env!("CARGO_PKG_VERSION")));
         if !config.allow_private {
             client = client.dns_resolver(Arc::new(PublicOnly));

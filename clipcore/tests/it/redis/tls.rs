@@ -1,36 +1,11 @@
-use std::path::Path;
-use std::process::Command;
-
 use clipcore::ErrorKind;
 use clipcore::conformance::log as kit;
 use clipcore::event::Kinds;
 use clipcore::log::{EventLog, RedisLog, RedisLogConfig};
 
-use crate::support::programs::{find, require, run};
+use crate::support::certificates::certificates;
+use crate::support::programs::require;
 use crate::support::redis::Redis;
-
-fn openssl(dir: &Path, args: &str) {
-    let mut command = Command::new(find("openssl").expect("checked"));
-    run(command.current_dir(dir).args(args.split(' ')));
-}
-
-/// An authority, and what it signed: for the server, and for a client.
-fn certificates(dir: &Path) {
-    openssl(dir, "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority");
-    std::fs::write(dir.join("names"), "subjectAltName=DNS:localhost").unwrap();
-    for name in ["server", "client"] {
-        openssl(
-            dir,
-            &format!("req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"),
-        );
-        openssl(
-            dir,
-            &format!(
-                "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out {name}.crt -days 2 -extfile names"
-            ),
-        );
-    }
-}
 
 async fn open(url: &str) -> clipcore::Result<RedisLog> {
     let config = RedisLogConfig {
