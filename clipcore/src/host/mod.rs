@@ -27,6 +27,8 @@
 
 mod config;
 mod edge;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod live;
 mod parts;
 mod picture;
@@ -48,6 +50,8 @@ use tokio_util::task::TaskTracker;
 
 pub use self::config::{HostConfig, HostMode, StreamSettings, WorkerConfig};
 use self::edge::Edge;
+#[cfg(feature = "kafka")]
+pub use self::kafka::KafkaStreams;
 use self::live::Live;
 pub use self::parts::{HostParts, StreamFactory, StreamMake};
 #[cfg(feature = "redis")]

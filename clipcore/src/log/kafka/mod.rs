@@ -25,17 +25,20 @@
 //! A process that dies within a transaction holds readers up until Kafka ends it, after [`timeout`](KafkaLogConfig::timeout).
 //!
 //! # Leases
-//! All owners of a partition use one transactional id: whoever [acquires](EventLog::acquire) it makes Kafka refuse the former owner's
-//! checkpoints. Nothing runs out by itself. A lease is used through the log that acquired it.
+//! All owners of a partition use one transactional id: whoever [acquires](EventLog::acquire) or [claims](EventLog::claim) it makes
+//! Kafka refuse the former owner's checkpoints and [appends](EventLog::append_as). A claim runs out for those who have seen
+//! it unrenewed for its span, each by a clock of its own; whoever has just come waits for the whole span. A lease is
+//! used through the log that acquired it.
 
-mod client;
+pub(crate) mod client;
 mod owners;
 mod producer;
-mod reader;
+pub(crate) mod reader;
+mod sizes;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,7 +47,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use self::client::{admin, explain, topics};
+use self::client::{Admin, admin, explain, topics};
 use self::owners::Owners;
 use self::reader::{Committed, Reader};
 use self::writer::KafkaWriter;
@@ -103,7 +106,7 @@ impl KafkaLogConfig {
         format!("{}.checkpoints", self.prefix)
     }
 
-    fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if !(1..=64).contains(&self.prefix.len()) || !self.prefix.bytes().all(fits) {
             return Err(Error::config("this cannot begin the names of topics")
@@ -135,6 +138,8 @@ pub struct KafkaLog {
     partitions: Vec<Partition>,
     config: KafkaLogConfig,
     kinds: Kinds,
+    /// Made with the first trim.
+    admin: OnceLock<Admin>,
 }
 
 #[derive(Debug)]
@@ -150,6 +155,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Makes the topics of the log where they are missing; gives how many partitions they have.
+async fn made(config: &KafkaLogConfig) -> Result<u32> {
+    let wanted = [
+        (config.log_topic(), "delete", config.partitions),
+        (config.checkpoint_topic(), "compact", config.partitions),
+    ];
+    match topics(config, &wanted).await?[..] {
+        [log, checkpoints] if log == checkpoints => Ok(log),
+        ref all => Err(Error::config(format!("the topics of the log have {all:?} partitions"))
+            .with_context("prefix", &config.prefix)
+            .with_hint("both need the same number: choose another prefix, or make the topics again")),
+    }
+}
+
 /// The offset of a message's first record.
 fn offset_of(message: i64) -> Offset {
     (message.max(0) as u64) << BITS
@@ -163,18 +182,29 @@ impl KafkaLog {
     /// `Config` for settings that make no sense; `Unavailable` or `Timeout` where the brokers cannot be reached.
     pub async fn open(mut config: KafkaLogConfig, kinds: Kinds) -> Result<Self> {
         config.validate()?;
-        config.partitions = topics(&config).await.map_err(|e| e.with_operation("kafka_log::open"))?;
+        config.partitions = made(&config).await.map_err(|e| e.with_operation("kafka_log::open"))?;
         let writer = crate::hex(&random::<16>()?);
         let partitions = (0..config.partitions)
             .map(|number| {
                 let reader = Arc::new(Mutex::new(Reader::new(&config, config.log_topic(), number)));
                 let committed = Arc::new(Committed::default());
-                let remote = KafkaWriter::new(&config, number, &writer, reader.clone(), committed.clone());
                 let owners = Arc::new(Mutex::new(Owners::new(&config, number)));
+                let (read, noted) = (reader.clone(), committed.clone());
+                let remote = KafkaWriter::new(&config, number, &writer, read, noted, owners.clone());
                 Partition { appends: Writer::start(remote), reader, committed, owners }
             })
             .collect();
-        Ok(Self { partitions, config, kinds })
+        Ok(Self { partitions, config, kinds, admin: OnceLock::new() })
+    }
+
+    fn admin(&self) -> Result<&Admin> {
+        match self.admin.get() {
+            Some(admin) => Ok(admin),
+            None => {
+                let made = admin(&self.config)?;
+                Ok(self.admin.get_or_init(|| made))
+            }
+        }
     }
 
     fn partition(&self, partition: u32) -> Result<&Partition> {
@@ -187,15 +217,8 @@ impl KafkaLog {
         let (reader, committed) = (part.reader.clone(), part.committed.clone());
         blocking(move || lock(&reader).bounds(&committed)).await
     }
-}
 
-#[async_trait]
-impl EventLog for KafkaLog {
-    fn partitions(&self) -> u32 {
-        self.config.partitions
-    }
-
-    async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
+    async fn append_with(&self, partition: u32, token: Option<u64>, records: &[Record]) -> Result<Offset> {
         let part = self.partition(partition)?;
         let lines = lines_of(records, &self.kinds, self.config.max_record_bytes)?;
         let Some(first) = records.first() else {
@@ -205,8 +228,34 @@ impl EventLog for KafkaLog {
         let key = if same { first.stream().to_string() } else { String::new() };
         let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
         let (reply, answer) = oneshot::channel();
-        part.appends.send(Request { key, token: None, lines, reply }).await.map_err(|_| gone())?;
+        part.appends.send(Request { key, token, lines, reply }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("kafka_log::append"))
+    }
+
+    /// Does something as an owner, or to become one.
+    async fn owners<T: Send + 'static>(
+        &self,
+        partition: u32,
+        what: &'static str,
+        work: impl FnOnce(&mut Owners) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let owners = self.partition(partition)?.owners.clone();
+        blocking(move || work(&mut lock(&owners))).await.map_err(|e| e.with_operation(what))
+    }
+}
+
+#[async_trait]
+impl EventLog for KafkaLog {
+    fn partitions(&self) -> u32 {
+        self.config.partitions
+    }
+
+    async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
+        self.append_with(partition, None, records).await
+    }
+
+    async fn append_as(&self, lease: &Lease, records: &[Record]) -> Result<Offset> {
+        self.append_with(lease.partition, Some(lease.token), records).await
     }
 
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
@@ -250,25 +299,30 @@ impl EventLog for KafkaLog {
     }
 
     async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease> {
-        let owners = self.partition(partition)?.owners.clone();
         let owner = owner.to_owned();
-        blocking(move || lock(&owners).acquire(&owner))
-            .await
-            .map_err(|e| e.with_operation("kafka_log::acquire"))
+        self.owners(partition, "kafka_log::acquire", move |owners| owners.acquire(&owner)).await
+    }
+
+    async fn claim(&self, partition: u32, owner: &str, span: Duration) -> Result<Option<Lease>> {
+        let owner = owner.to_owned();
+        self.owners(partition, "kafka_log::claim", move |owners| owners.claim(&owner, span)).await
+    }
+
+    async fn renew(&self, lease: &Lease, span: Duration) -> Result<()> {
+        let held = lease.clone();
+        self.owners(lease.partition, "kafka_log::renew", move |owners| owners.renew(&held, span)).await
     }
 
     async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()> {
-        let owners = self.partition(lease.partition)?.owners.clone();
-        let (lease, consumer, checkpoint) = (lease.clone(), consumer.to_owned(), checkpoint.clone());
-        blocking(move || lock(&owners).checkpoint(&lease, &consumer, &checkpoint))
-            .await
-            .map_err(|e| e.with_operation("kafka_log::checkpoint"))
+        let (held, consumer, checkpoint) = (lease.clone(), consumer.to_owned(), checkpoint.clone());
+        let work = move |owners: &mut Owners| owners.checkpoint(&held, &consumer, &checkpoint);
+        self.owners(lease.partition, "kafka_log::checkpoint", work).await
     }
 
     async fn last_checkpoint(&self, partition: u32, consumer: &str) -> Result<Option<Checkpoint>> {
-        let owners = self.partition(partition)?.owners.clone();
         let consumer = consumer.to_owned();
-        blocking(move || lock(&owners).last_checkpoint(&consumer)).await
+        let work = move |owners: &mut Owners| owners.last_checkpoint(&consumer);
+        self.owners(partition, "kafka_log::last_checkpoint", work).await
     }
 
     async fn trim(&self, partition: u32, before: Offset) -> Result<()> {
@@ -283,14 +337,21 @@ impl EventLog for KafkaLog {
             .add_partition_offset(&self.config.log_topic(), partition as i32, KafkaOffset::Offset(before))
             .map_err(failed)?;
         let options = AdminOptions::new().request_timeout(Some(self.config.timeout));
-        let deleted = admin(&self.config)?.delete_records(&offsets, &options).await.map_err(failed)?;
+        let deleted = self.admin()?.delete_records(&offsets, &options).await.map_err(failed)?;
         for element in deleted.elements() {
             element.error().map_err(failed)?;
         }
+        lock(&self.partition(partition)?.reader).sizes().trimmed(before);
         Ok(())
     }
 
     async fn trimmed(&self, partition: u32) -> Result<Offset> {
         Ok(offset_of(self.bounds(partition).await?.0))
+    }
+
+    /// As far as this process has read the log.
+    async fn within(&self, partition: u32, bytes: u64) -> Result<Offset> {
+        let reader = self.partition(partition)?.reader.clone();
+        blocking(move || Ok(lock(&reader).sizes().within(bytes).map_or(0, offset_of))).await
     }
 }

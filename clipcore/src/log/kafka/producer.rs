@@ -18,7 +18,7 @@ pub(super) enum Failure {
     Aborted(Error),
     /// They may be there, at these offsets.
     Unknown(Error, Vec<i64>),
-    /// Somebody else has taken the transactional id over.
+    /// Somebody else has taken the transactional id over, or Kafka has ended the producer for good.
     Fenced,
 }
 
@@ -112,7 +112,7 @@ impl Transactions {
     }
 
     /// Brings an earlier transaction to its end.
-    fn finish(&mut self) -> Result<(), Failure> {
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
         if matches!(self.unfinished, Some(Unfinished::Commit)) {
             match self.producer.commit_transaction(self.timeout) {
                 Ok(()) => self.unfinished = None,
@@ -153,8 +153,7 @@ impl Transactions {
             KafkaError::Transaction(e) => Some(e.code()),
             e => e.rdkafka_error_code(),
         };
-        let fatal = self.producer.client().fatal_error().is_some_and(|(code, _)| fenced(code));
-        if fatal || code.is_some_and(fenced) {
+        if self.producer.client().fatal_error().is_some() || code.is_some_and(fenced) {
             return Failure::Fenced;
         }
         Failure::Aborted(explain(e, &self.config))
