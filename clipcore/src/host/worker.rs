@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use futures::future::join_all;
+
 use super::{Host, StreamState, WorkerConfig};
 use crate::log::{Lease, Offset, Record, partition_of};
 use crate::source::LogSource;
@@ -86,41 +88,62 @@ impl Worker {
         Self { host, config, name, owned: BTreeMap::new(), refused: HashSet::new() }
     }
 
-    /// Renews what it has, and claims what is free; whether there was some.
+    /// Renews what it has, and claims what is free; whether there was some. Partitions do not wait for each other: one after
+    /// another might take longer than a claim lasts.
     async fn claims(&mut self) -> bool {
-        let (log, span) = (self.host.0.log_shared.whole(), self.config.claim);
+        let held = self.owned.iter().map(async |(partition, owned)| (*partition, self.renewed(owned).await));
+        for (partition, held) in join_all(held).await {
+            match (held, self.owned.get_mut(&partition)) {
+                (Some(held), Some(owned)) => owned.held = held,
+                _ => self.lose(partition).await,
+            }
+        }
+        let partitions = self.host.0.log_shared.whole().partitions();
         let most = if self.config.max_partitions == 0 { usize::MAX } else { self.config.max_partitions };
+        let mut free: Vec<u32> = (0..partitions).filter(|p| !self.owned.contains_key(p)).collect();
         let mut gained = false;
-        for partition in 0..log.partitions() {
-            if let Some(owned) = self.owned.get_mut(&partition) {
-                let now = self.host.0.time.elapsed();
-                match log.renew(&owned.lease, span).await {
-                    Ok(()) => owned.held = now,
-                    Err(error) if error.kind() == ErrorKind::Conflict || now >= owned.held + span => {
-                        tracing::warn!(partition, "the partition is lost: {error}");
-                        self.lose(partition).await;
-                    }
-                    Err(error) => tracing::warn!(partition, "the claim could not be renewed: {error}"),
-                }
-            } else if self.owned.len() < most {
-                // Asked before: the claim may run from the moment that the log takes it.
-                let held = self.host.0.time.elapsed();
-                match log.claim(partition, &self.name, span).await {
-                    Ok(None) => {}
-                    Ok(Some(lease)) => match self.gain(lease, held).await {
-                        Ok(()) => gained = true,
-                        Err(error) => {
-                            tracing::warn!(partition, "the partition cannot be taken over yet: {error}");
-                        }
-                    },
-                    Err(error) => tracing::warn!(partition, "the partition cannot be claimed: {error}"),
-                }
+        while !free.is_empty() && self.owned.len() < most {
+            let room = (most - self.owned.len()).min(free.len());
+            let claimed = join_all(free.drain(..room).map(|partition| self.claimed(partition))).await;
+            for owned in claimed.into_iter().flatten() {
+                self.owned.insert(owned.lease.partition, owned);
+                gained = true;
             }
         }
         gained
     }
 
-    async fn gain(&mut self, lease: Lease, held: Duration) -> Result<()> {
+    /// When the claim was last known to hold; nothing where it does not any more.
+    async fn renewed(&self, owned: &Owned) -> Option<Duration> {
+        let (partition, now) = (owned.lease.partition, self.host.0.time.elapsed());
+        match self.host.0.log_shared.whole().renew(&owned.lease, self.config.claim).await {
+            Ok(()) => Some(now),
+            Err(error) if error.kind() == ErrorKind::Conflict || now >= owned.held + self.config.claim => {
+                tracing::warn!(partition, "the partition is lost: {error}");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(partition, "the claim could not be renewed: {error}");
+                Some(owned.held)
+            }
+        }
+    }
+
+    /// The partition, where it was free.
+    async fn claimed(&self, partition: u32) -> Option<Owned> {
+        // Asked before: the claim may run from the moment that the log takes it.
+        let held = self.host.0.time.elapsed();
+        match self.host.0.log_shared.whole().claim(partition, &self.name, self.config.claim).await {
+            Ok(lease) => match self.gain(lease?, held).await {
+                Ok(owned) => return Some(owned),
+                Err(error) => tracing::warn!(partition, "the partition cannot be taken over yet: {error}"),
+            },
+            Err(error) => tracing::warn!(partition, "the partition cannot be claimed: {error}"),
+        }
+        None
+    }
+
+    async fn gain(&self, lease: Lease, held: Duration) -> Result<Owned> {
         let (host, partition) = (&self.host, lease.partition);
         let inbox = host.0.inbox.acquire(partition, &self.name).await?;
         let next = host.0.inbox.trimmed(partition).await?;
@@ -131,8 +154,7 @@ impl Worker {
                 host.hold(&stream);
             }
         }
-        self.owned.insert(partition, Owned { lease, held, next, read: HashMap::new() });
-        Ok(())
+        Ok(Owned { lease, held, next, read: HashMap::new() })
     }
 
     fn partition(&self, stream: &StreamId) -> u32 {

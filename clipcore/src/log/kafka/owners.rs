@@ -164,6 +164,7 @@ impl Owners {
                 return Err(e);
             }
         }
+        self.shown()?;
         if let Some(before) = before.filter(|b| b.owner != owner) {
             let (partition, from) = (self.partition, before.owner);
             tracing::info!(partition, from, to = owner, "partition taken over");
@@ -178,7 +179,13 @@ impl Owners {
         held.span_ms = span.as_millis() as u64;
         let now = held.clone();
         let written = self.write(lease.token, LEASE, &now);
-        self.done(lease, written)
+        self.done(lease, written)?;
+        if span.is_zero() { self.shown() } else { Ok(()) }
+    }
+
+    /// Waits until others see what was written, so that they judge by it.
+    fn shown(&mut self) -> Result<()> {
+        self.last::<Owner>(LEASE).map(drop)
     }
 
     pub(super) fn checkpoint(

@@ -45,13 +45,15 @@ impl Sizes {
         self.end = offset + 1;
     }
 
-    /// The oldest mark from which on there are at most so many bytes; nothing where all that was read is within them.
+    /// The oldest mark from which on there are at most so many bytes; nothing where all that was read is within
+    /// them.
     pub(super) fn within(&self, bytes: u64) -> Option<i64> {
         if self.marks.front().is_none_or(|(_, before)| self.total - before <= bytes) {
             return None;
         }
         let beyond = self.marks.partition_point(|(_, before)| self.total - before > bytes);
-        Some(self.marks.get(beyond).map_or(self.end, |(offset, _)| *offset))
+        // The last message itself, where it alone is too much.
+        Some(self.marks.get(beyond).map_or(self.end - 1, |(offset, _)| *offset))
     }
 
     /// What lies before was deleted.
@@ -75,7 +77,7 @@ mod tests {
             sizes.note(2 * offset, each);
         }
         assert_eq!(sizes.within(1_000_000), None);
-        assert_eq!(sizes.within(0), Some(199));
+        assert_eq!(sizes.within(0), Some(198));
         let from = sizes.within(500_000).unwrap();
         let kept = (0..100).filter(|offset| 2 * offset >= from).count() * each;
         assert!((400_000..=500_000).contains(&kept), "{kept}");

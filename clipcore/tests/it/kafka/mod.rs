@@ -62,7 +62,7 @@ async fn streams_are_the_same_everywhere(kafka: &Kafka) {
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_of_network_and_broker_cost_nothing() {
     let Some(mut kafka) = Kafka::start("kafka::failures_of_network_and_broker_cost_nothing") else { return };
-    let config = KafkaLogConfig { timeout: Duration::from_secs(2), ..config(&kafka, "cut") };
+    let config = KafkaLogConfig { timeout: Duration::from_secs(3), ..config(&kafka, "cut") };
     let log = open(&config).await.unwrap();
     let mend = async || kafka.proxy.mend();
     kit::log_interrupted(&log, async || kafka.proxy.lose_answers(), mend).await;
