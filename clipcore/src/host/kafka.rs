@@ -3,12 +3,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::FutureRecord;
 
 use super::{Known, StreamStore};
 use crate::durable::blocking;
 use crate::log::KafkaLogConfig;
-use crate::log::kafka::client::{explain, settings, topics};
+use crate::log::kafka::client::{Producer, explain, producer, settings, topics};
 use crate::log::kafka::reader::{Committed, Reader};
 use crate::{Error, ErrorKind, Result, StreamId};
 
@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result, StreamId};
 /// under each stream's id its last message counts, JSON, or nothing where the stream was forgotten.
 pub struct KafkaStreams {
     config: KafkaLogConfig,
-    producer: FutureProducer,
+    producer: Producer,
     topic: String,
     view: Arc<Mutex<View>>,
     committed: Arc<Committed>,
@@ -47,12 +47,7 @@ impl KafkaStreams {
         topics(&config, &[(topic.clone(), "compact", 1)])
             .await
             .map_err(|e| e.with_operation("kafka_streams::open"))?;
-        let producer = settings(&config)
-            .set("enable.idempotence", "true")
-            .set("message.timeout.ms", config.timeout.as_millis().to_string())
-            .set("linger.ms", "0")
-            .create()
-            .map_err(|e| explain(&e, &config))?;
+        let producer = producer(&config, settings(&config).set("enable.idempotence", "true"))?;
         let reader = Reader::new(&config, topic.clone(), 0);
         let view = View { reader, known: BTreeMap::new(), next: 0 };
         Ok(Self { config, producer, topic, view: Arc::new(Mutex::new(view)), committed: Arc::default() })

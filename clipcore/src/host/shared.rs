@@ -39,6 +39,11 @@ impl Shared {
         self.0.needs.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
     }
 
+    /// Whether the partition has been given, and nobody has said since that it is somebody else's.
+    pub(super) async fn has(&self, partition: u32) -> bool {
+        self.0.leases.lock().await.contains_key(&partition)
+    }
+
     /// A stream's view: until it says otherwise it needs everything.
     pub(super) fn of(&self, stream: &StreamId) -> Arc<SharedLog> {
         let partition = partition_of(stream, self.0.log.partitions());
@@ -101,7 +106,14 @@ impl EventLog for SharedLog {
     }
 
     async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()> {
-        self.shared.0.log.checkpoint(lease, consumer, checkpoint).await
+        let done = self.shared.0.log.checkpoint(lease, consumer, checkpoint).await;
+        if done.as_ref().is_err_and(|e| e.kind() == ErrorKind::Conflict) && self.shared.0.claimed {
+            let mut leases = self.shared.0.leases.lock().await;
+            if leases.get(&lease.partition) == Some(lease) {
+                leases.remove(&lease.partition);
+            }
+        }
+        done
     }
 
     async fn last_checkpoint(&self, partition: u32, consumer: &str) -> Result<Option<Checkpoint>> {

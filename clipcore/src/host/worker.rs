@@ -24,7 +24,7 @@ pub(super) async fn follow(host: Host) {
     }
 }
 
-async fn refresh(host: &Host) {
+pub(super) async fn refresh(host: &Host) {
     if let Err(error) = host.0.registry.refresh().await {
         tracing::warn!("what is kept of streams cannot be read, trying again: {error}");
     }
@@ -98,6 +98,9 @@ impl Worker {
                 _ => self.lose(partition).await,
             }
         }
+        for partition in self.owned.keys() {
+            self.keep_inbox(*partition).await;
+        }
         let partitions = self.host.0.log_shared.whole().partitions();
         let most = if self.config.max_partitions == 0 { usize::MAX } else { self.config.max_partitions };
         let mut free: Vec<u32> = (0..partitions).filter(|p| !self.owned.contains_key(p)).collect();
@@ -141,6 +144,18 @@ impl Worker {
             Err(error) => tracing::warn!(partition, "the partition cannot be claimed: {error}"),
         }
         None
+    }
+
+    /// Takes the inbox back: another worker that was about to have the partition, and has not got it, may have taken it.
+    async fn keep_inbox(&self, partition: u32) {
+        let host = &self.host;
+        if host.0.inbox_shared.has(partition).await {
+            return;
+        }
+        match host.0.inbox.acquire(partition, &self.name).await {
+            Ok(inbox) => host.0.inbox_shared.give(inbox).await,
+            Err(error) => tracing::warn!(partition, "the inbox cannot be taken back yet: {error}"),
+        }
     }
 
     async fn gain(&self, lease: Lease, held: Duration) -> Result<Owned> {
@@ -194,6 +209,10 @@ impl Worker {
         for partition in self.owned.keys().copied().collect::<Vec<_>>() {
             match self.arrived(partition).await {
                 Ok(streams) => {
+                    if !streams.is_empty() {
+                        // Whoever took it in has said before what it is.
+                        refresh(&self.host).await;
+                    }
                     for stream in streams {
                         self.start(stream).await;
                     }

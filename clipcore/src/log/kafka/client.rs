@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::FutureProducer;
+use rdkafka::{ClientConfig, ClientContext};
 
 use super::KafkaLogConfig;
 use crate::{Error, ErrorKind, Result};
@@ -16,6 +17,33 @@ pub(super) const MESSAGE_BYTES: usize = 16 << 20;
 
 /// The segments of compacted topics.
 const COMPACTED_SEGMENT: &str = "33554432";
+
+/// What librdkafka says is for those who look for a fault: what matters comes as the error of a call, too.
+#[derive(Debug)]
+pub(crate) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, "{text}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", "{error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+pub(super) type PartitionConsumer = BaseConsumer<Quiet>;
+pub(crate) type Producer = FutureProducer<Quiet>;
+
+pub(crate) fn producer(config: &KafkaLogConfig, client: &mut ClientConfig) -> Result<Producer> {
+    client
+        .set("message.timeout.ms", config.timeout.as_millis().to_string())
+        .set("linger.ms", "0")
+        .create_with_context(Quiet)
+        .map_err(|e| explain(&e, config))
+}
 
 /// What all clients are told.
 pub(crate) fn settings(config: &KafkaLogConfig) -> ClientConfig {
@@ -37,7 +65,7 @@ pub(crate) fn settings(config: &KafkaLogConfig) -> ClientConfig {
     client
 }
 
-pub(super) fn consumer(config: &KafkaLogConfig) -> Result<BaseConsumer> {
+pub(super) fn consumer(config: &KafkaLogConfig) -> Result<PartitionConsumer> {
     settings(config)
         .set("isolation.level", "read_committed")
         .set("group.id", format!("{}-reader", config.prefix))
@@ -49,12 +77,12 @@ pub(super) fn consumer(config: &KafkaLogConfig) -> Result<BaseConsumer> {
         .set("fetch.wait.max.ms", "10")
         .set("fetch.error.backoff.ms", "20")
         .set("queued.max.messages.kbytes", "16384")
-        .create()
+        .create_with_context(Quiet)
         .map_err(|e| explain(&e, config))
 }
 
 /// A client that makes topics and deletes records.
-pub(super) struct Admin(AdminClient<DefaultClientContext>);
+pub(super) struct Admin(AdminClient<Quiet>);
 
 impl std::fmt::Debug for Admin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,7 +91,7 @@ impl std::fmt::Debug for Admin {
 }
 
 impl std::ops::Deref for Admin {
-    type Target = AdminClient<DefaultClientContext>;
+    type Target = AdminClient<Quiet>;
 
     fn deref(&self) -> &Self::Target {
         &self.0
@@ -71,7 +99,7 @@ impl std::ops::Deref for Admin {
 }
 
 pub(super) fn admin(config: &KafkaLogConfig) -> Result<Admin> {
-    settings(config).create().map(Admin).map_err(|e| explain(&e, config))
+    settings(config).create_with_context(Quiet).map(Admin).map_err(|e| explain(&e, config))
 }
 
 /// Makes topics (name, clean-up policy, partitions) where they are missing; gives how many partitions each has.
@@ -116,7 +144,7 @@ pub(crate) async fn topics(config: &KafkaLogConfig, wanted: &[(String, &str, u32
 }
 
 /// How many partitions a topic has.
-fn count(consumer: &BaseConsumer, topic: &str, config: &KafkaLogConfig) -> Result<u32> {
+fn count(consumer: &PartitionConsumer, topic: &str, config: &KafkaLogConfig) -> Result<u32> {
     // One that was made a moment ago may not be known everywhere yet.
     for _ in 0..100 {
         let metadata = consumer

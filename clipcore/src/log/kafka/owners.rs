@@ -53,6 +53,8 @@ pub(super) struct Owners {
     clock: SystemTimeSource,
     /// The lease that this process holds.
     held: Option<(Owner, Transactions)>,
+    /// The token of the last one that it held.
+    last_held: u64,
 }
 
 impl Owners {
@@ -67,6 +69,7 @@ impl Owners {
             seen: None,
             clock: SystemTimeSource::new(),
             held: None,
+            last_held: 0,
         }
     }
 
@@ -142,9 +145,11 @@ impl Owners {
             Some((seen, since)) if *seen == now => *since,
             _ => at,
         };
+        // Kafka may have ended a transaction of this process's that took too long, and nobody has come since.
+        let own = self.held.is_none() && now.token == self.last_held;
         let over = at.saturating_sub(since) >= Duration::from_millis(now.span_ms);
         self.seen = Some((now, since));
-        if over { self.take(owner, span) } else { Ok(None) }
+        if own || over { self.take(owner, span) } else { Ok(None) }
     }
 
     /// Nothing where somebody else was faster.
@@ -156,6 +161,7 @@ impl Owners {
         let token = before.as_ref().map_or(0, |b| b.token) + 1;
         let now = Owner { token, owner: owner.to_owned(), span_ms: span.as_millis() as u64, renewed: 0 };
         self.held = Some((now.clone(), transactions));
+        self.last_held = token;
         match self.write(token, LEASE, &now) {
             Ok(()) => {}
             Err(Failure::Fenced) => return Ok(None),

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::producer::{FutureRecord, Producer as _};
 
 use super::KafkaLogConfig;
-use super::client::{explain, settings};
+use super::client::{self, Producer, explain, settings};
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ pub(super) enum Failure {
 
 /// A producer with a transactional id. Its calls block.
 pub(super) struct Transactions {
-    producer: FutureProducer,
+    producer: Producer,
     timeout: Duration,
     config: KafkaLogConfig,
     /// What is left of an earlier transaction.
@@ -47,14 +47,10 @@ impl Transactions {
     /// Takes the id over: whoever had it is fenced off, and what it had not committed is aborted.
     pub(super) fn start(config: &KafkaLogConfig, id: &str) -> Result<Self> {
         let millis = |d: Duration| d.as_millis().max(1000).to_string();
-        let producer: FutureProducer = settings(config)
-            .set("transactional.id", id)
-            // What a process that died leaves open holds up readers for as long.
-            .set("transaction.timeout.ms", millis(config.timeout))
-            .set("message.timeout.ms", config.timeout.as_millis().to_string())
-            .set("linger.ms", "0")
-            .create()
-            .map_err(|e| explain(&e, config))?;
+        let mut client = settings(config);
+        // What a process that died leaves open holds up readers for as long.
+        client.set("transactional.id", id).set("transaction.timeout.ms", millis(config.timeout));
+        let producer = client::producer(config, &mut client)?;
         let clock = SystemTimeSource::new();
         loop {
             match producer.init_transactions(config.timeout) {

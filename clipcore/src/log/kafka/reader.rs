@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::KafkaLogConfig;
-use super::client::{consumer, explain};
+use super::client::{PartitionConsumer, consumer, explain};
 use super::sizes::Sizes;
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::{Error, ErrorKind, Result};
@@ -24,7 +24,7 @@ pub(crate) struct Reader {
     config: KafkaLogConfig,
     topic: String,
     partition: u32,
-    consumer: Option<BaseConsumer>,
+    consumer: Option<PartitionConsumer>,
     /// What the consumer gives next; nothing where it was assigned nothing yet.
     position: Option<i64>,
     /// From the first offset up to the second there are only marks of transactions and what was aborted.
@@ -108,7 +108,7 @@ impl Reader {
         }
     }
 
-    fn consumer(&mut self) -> Result<&BaseConsumer> {
+    fn consumer(&mut self) -> Result<&PartitionConsumer> {
         if self.consumer.is_none() {
             self.consumer = Some(consumer(&self.config)?);
             self.position = None;

@@ -1,6 +1,7 @@
 //! Roles in processes of their own, over Redis or Kafka: whatever dies, what was acknowledged is found and delivered, once.
 
 mod broker;
+mod clips;
 mod deployment;
 
 use std::thread::sleep;
@@ -83,11 +84,19 @@ fn nothing_is_lost(kind: Kind, test: &str, streams: usize, rounds: usize) {
     let delivered = dir.path().join("deliver/moments.jsonl");
     let said = || {
         let workers = workers.iter().flatten().map(Process::said).collect::<Vec<_>>().join("\n");
-        format!("{workers}\n{}", deliverer.as_ref().unwrap().said())
+        let count = |id: &String| lines_of(&delivered).matches(&format!("\"stream\":\"{id}\"")).count();
+        let counts: Vec<usize> = ids.iter().map(count).collect();
+        let deliverer = deliverer.as_ref().unwrap().said();
+        format!("{workers}\n{deliverer}\n{counts:?} of {} transitions are delivered", expected.len())
     };
-    until(Duration::from_secs(120), said, || {
-        lines_of(&delivered).lines().count() >= streams * expected.len()
-    });
+    if std::env::var_os("CLIPCORE_HANG").is_some() {
+        println!("at {}", dir.path().display());
+    }
+    until(
+        Duration::from_secs(if std::env::var_os("CLIPCORE_HANG").is_some() { 1200 } else { 120 }),
+        said,
+        || lines_of(&delivered).lines().count() >= streams * expected.len(),
+    );
     let found: Vec<Value> = transitions(&lines_of(&delivered));
     assert_eq!(found.len(), streams * expected.len(), "nothing is delivered twice");
     for id in &ids {
@@ -139,6 +148,24 @@ fn gateway_workers_and_deliveries_lose_nothing_over_kafka() {
 #[ignore = "takes minutes: make soak"]
 fn many_kills_of_every_role_lose_nothing_over_kafka() {
     nothing_is_lost(Kind::Kafka, "roles over Kafka, many times", 4, 9);
+}
+
+#[test]
+fn clips_outlive_whoever_records_cuts_and_delivers_them() {
+    clips::none_is_lost_and_none_cut_twice(Kind::Redis, "clips over Redis", 4);
+}
+
+#[test]
+#[ignore = "takes minutes: make soak"]
+fn clips_outlive_many_deaths() {
+    clips::none_is_lost_and_none_cut_twice(Kind::Redis, "clips over Redis, many times", 35);
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+#[ignore = "takes minutes: make soak"]
+fn clips_outlive_many_deaths_over_kafka() {
+    clips::none_is_lost_and_none_cut_twice(Kind::Kafka, "clips over Kafka, many times", 20);
 }
 
 #[test]
