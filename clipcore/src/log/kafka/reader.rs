@@ -160,6 +160,8 @@ impl Reader {
             }
             next = self.span.1;
         }
+        // The consumer was told in this call where to read: what it says of an end was not said of an earlier one.
+        let mut fresh = false;
         while next < end && !(self.barren.0 == next && end <= self.barren.1) {
             self.consumer()?;
             // Borrowed apart from the position beside it.
@@ -175,12 +177,14 @@ impl Reader {
                         self.consumer = None;
                         continue;
                     }
+                    fresh = true;
                 }
                 None => {
                     let mut at = TopicPartitionList::new();
                     at.add_partition_offset(&topic, partition, Offset::Offset(next))
                         .map_err(|e| failed(&e))?;
                     consumer.assign(&at).map_err(|e| failed(&e))?;
+                    fresh = true;
                 }
             }
             self.position = Some(next);
@@ -203,6 +207,7 @@ impl Reader {
                         return Ok(());
                     }
                 }
+                Some(Err(KafkaError::PartitionEOF(_))) if !fresh => self.position = Some(-1),
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     self.barren = (next, end);
                     return Ok(());
