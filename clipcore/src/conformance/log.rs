@@ -328,20 +328,27 @@ pub async fn log_claimed<L: EventLog>(
         assert_eq!(claim(&two, "two").await, None, "a claim that is renewed has run out");
     }
 
+    for (log, span, there) in [(&one, span, 1), (&two, span, 2), (&one, Duration::ZERO, 1), (&two, span, 1)] {
+        assert_eq!(done("attend", log.attend(span).await), there, "workers are counted wrong");
+    }
     done("renew for no time", one.renew(&first, Duration::ZERO).await);
     let Some(second) = claim(&two, "two").await else { panic!("what was given back is still held") };
     assert!(second.token > first.token, "a later lease must have a larger token");
     refuses(&one, &first, span).await;
 
     // It runs out while its owner lives on and does not know.
-    let mut third = None;
+    let (mut third, mut there) = (None, 0);
     for _ in 0..15 {
         sleep(span / 3).await;
-        third = claim(&one, "one").await;
-        if third.is_some() {
+        there = done("attend", one.attend(span).await);
+        if third.is_none() {
+            third = claim(&one, "one").await;
+        }
+        if third.is_some() && there == 1 {
             break;
         }
     }
+    assert_eq!(there, 1, "a worker that says nothing any more is counted");
     let Some(third) = third else { panic!("a claim that nobody renews does not run out") };
     assert!(third.token > second.token);
     refuses(&two, &second, span).await;

@@ -25,6 +25,7 @@
 //! One stream's failure touches no other. At most [`max_streams`](HostConfig::max_streams) are live; what would start
 //! another is refused with a retryable `Unavailable`, before anything of it is acknowledged.
 
+mod claims;
 mod config;
 mod edge;
 #[cfg(feature = "kafka")]

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use futures::future::join_all;
-
 use super::{Host, StreamState, WorkerConfig};
 use crate::log::{Lease, Offset, Record, partition_of};
 use crate::source::LogSource;
-use crate::{ErrorKind, Result, StreamId};
+use crate::{Result, StreamId};
 
 /// How often a worker looks for streams that have begun.
 const LOOK: Duration = Duration::from_millis(100);
@@ -55,6 +53,7 @@ pub(super) async fn work(host: Host, config: WorkerConfig) {
             worker.known().await;
         }
         worker.arrivals().await;
+        worker.leave().await;
         if !pause(&worker.host, LOOK).await {
             break;
         }
@@ -63,137 +62,50 @@ pub(super) async fn work(host: Host, config: WorkerConfig) {
 }
 
 /// A partition that this worker has.
-struct Owned {
-    lease: Lease,
+pub(super) struct Owned {
+    pub(super) lease: Lease,
     /// When the claim was last known to hold, by `TimeSource::elapsed`.
-    held: Duration,
+    pub(super) held: Duration,
+    /// Others are to have it as soon as its streams have stopped.
+    pub(super) leaving: bool,
     /// How far its inbox was looked through for streams.
     next: Offset,
     /// Up to which offset each stream had been read when it was looked up.
     read: HashMap<StreamId, Offset>,
 }
 
-struct Worker {
-    host: Host,
-    config: WorkerConfig,
-    name: String,
-    owned: BTreeMap<u32, Owned>,
+impl Owned {
+    pub(super) fn new(lease: Lease, held: Duration, next: Offset) -> Self {
+        Self { lease, held, leaving: false, next, read: HashMap::new() }
+    }
+}
+
+pub(super) struct Worker {
+    pub(super) host: Host,
+    pub(super) config: WorkerConfig,
+    pub(super) name: String,
+    pub(super) owned: BTreeMap<u32, Owned>,
+    /// How many workers there were when it was last known.
+    pub(super) workers: usize,
     /// Streams that could not be started when they were to be.
-    refused: HashSet<StreamId>,
+    pub(super) refused: HashSet<StreamId>,
 }
 
 impl Worker {
     fn new(host: Host, config: WorkerConfig) -> Self {
         let name = config.name_or("worker");
-        Self { host, config, name, owned: BTreeMap::new(), refused: HashSet::new() }
+        Self { host, config, name, owned: BTreeMap::new(), workers: 1, refused: HashSet::new() }
     }
 
-    /// Renews what it has, and claims what is free; whether there was some. Partitions do not wait for each other: one after
-    /// another might take longer than a claim lasts.
-    async fn claims(&mut self) -> bool {
-        let held = self.owned.iter().map(async |(partition, owned)| (*partition, self.renewed(owned).await));
-        for (partition, held) in join_all(held).await {
-            match (held, self.owned.get_mut(&partition)) {
-                (Some(held), Some(owned)) => owned.held = held,
-                _ => self.lose(partition).await,
-            }
-        }
-        for partition in self.owned.keys() {
-            self.keep_inbox(*partition).await;
-        }
-        let partitions = self.host.0.log_shared.whole().partitions();
-        let most = if self.config.max_partitions == 0 { usize::MAX } else { self.config.max_partitions };
-        let mut free: Vec<u32> = (0..partitions).filter(|p| !self.owned.contains_key(p)).collect();
-        let mut gained = false;
-        while !free.is_empty() && self.owned.len() < most {
-            let room = (most - self.owned.len()).min(free.len());
-            let claimed = join_all(free.drain(..room).map(|partition| self.claimed(partition))).await;
-            for owned in claimed.into_iter().flatten() {
-                self.owned.insert(owned.lease.partition, owned);
-                gained = true;
-            }
-        }
-        gained
-    }
-
-    /// When the claim was last known to hold; nothing where it does not any more.
-    async fn renewed(&self, owned: &Owned) -> Option<Duration> {
-        let (partition, now) = (owned.lease.partition, self.host.0.time.elapsed());
-        match self.host.0.log_shared.whole().renew(&owned.lease, self.config.claim).await {
-            Ok(()) => Some(now),
-            Err(error) if error.kind() == ErrorKind::Conflict || now >= owned.held + self.config.claim => {
-                tracing::warn!(partition, "the partition is lost: {error}");
-                None
-            }
-            Err(error) => {
-                tracing::warn!(partition, "the claim could not be renewed: {error}");
-                Some(owned.held)
-            }
-        }
-    }
-
-    /// The partition, where it was free.
-    async fn claimed(&self, partition: u32) -> Option<Owned> {
-        // Asked before: the claim may run from the moment that the log takes it.
-        let held = self.host.0.time.elapsed();
-        match self.host.0.log_shared.whole().claim(partition, &self.name, self.config.claim).await {
-            Ok(lease) => match self.gain(lease?, held).await {
-                Ok(owned) => return Some(owned),
-                Err(error) => tracing::warn!(partition, "the partition cannot be taken over yet: {error}"),
-            },
-            Err(error) => tracing::warn!(partition, "the partition cannot be claimed: {error}"),
-        }
-        None
-    }
-
-    /// Takes the inbox back: another worker that was about to have the partition, and has not got it, may have taken it.
-    async fn keep_inbox(&self, partition: u32) {
-        let host = &self.host;
-        if host.0.inbox_shared.has(partition).await {
-            return;
-        }
-        match host.0.inbox.acquire(partition, &self.name).await {
-            Ok(inbox) => host.0.inbox_shared.give(inbox).await,
-            Err(error) => tracing::warn!(partition, "the inbox cannot be taken back yet: {error}"),
-        }
-    }
-
-    async fn gain(&self, lease: Lease, held: Duration) -> Result<Owned> {
-        let (host, partition) = (&self.host, lease.partition);
-        let inbox = host.0.inbox.acquire(partition, &self.name).await?;
-        let next = host.0.inbox.trimmed(partition).await?;
-        host.0.log_shared.give(lease.clone()).await;
-        host.0.inbox_shared.give(inbox).await;
-        for (stream, known) in host.0.registry.all() {
-            if known.state == StreamState::Live && self.partition(&stream) == partition {
-                host.hold(&stream);
-            }
-        }
-        Ok(Owned { lease, held, next, read: HashMap::new() })
-    }
-
-    fn partition(&self, stream: &StreamId) -> u32 {
+    pub(super) fn partition(&self, stream: &StreamId) -> u32 {
         partition_of(stream, self.host.0.inbox.partitions())
-    }
-
-    /// Stops acting for a partition that is somebody else's.
-    async fn lose(&mut self, partition: u32) {
-        self.owned.remove(&partition);
-        for (stream, live) in self.host.lives().iter() {
-            if self.partition(stream) == partition {
-                live.stop.cancel();
-            }
-        }
-        let host = self.host.clone();
-        self.refused.retain(|stream| partition_of(stream, host.0.inbox.partitions()) != partition);
-        self.host.0.log_shared.take(partition).await;
-        self.host.0.inbox_shared.take(partition).await;
     }
 
     /// Starts what is kept as live and is not, and what has other settings anew.
     async fn known(&mut self) {
         for (stream, known) in self.host.0.registry.all() {
-            if known.state != StreamState::Live || !self.owned.contains_key(&self.partition(&stream)) {
+            let owned = self.owned.get(&self.partition(&stream));
+            if known.state != StreamState::Live || owned.is_none_or(|owned| owned.leaving) {
                 continue;
             }
             let live = self.host.lives().get(&stream).cloned();
@@ -206,7 +118,8 @@ impl Worker {
 
     /// Starts what something has come for.
     async fn arrivals(&mut self) {
-        for partition in self.owned.keys().copied().collect::<Vec<_>>() {
+        let staying = self.owned.iter().filter(|(_, owned)| !owned.leaving);
+        for partition in staying.map(|(partition, _)| *partition).collect::<Vec<_>>() {
             match self.arrived(partition).await {
                 Ok(streams) => {
                     if !streams.is_empty() {
@@ -277,9 +190,10 @@ impl Worker {
             }
         }
         for owned in self.owned.values() {
-            if let Err(error) = host.0.log_shared.whole().renew(&owned.lease, Duration::ZERO).await {
-                tracing::warn!("a claim could not be given back, it runs out by itself: {error}");
-            }
+            self.release(&owned.lease).await;
+        }
+        if let Err(error) = host.0.log_shared.whole().attend(Duration::ZERO).await {
+            tracing::debug!("others are not told that a worker has gone: {error}");
         }
     }
 }

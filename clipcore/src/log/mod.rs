@@ -129,6 +129,17 @@ pub trait EventLog: Send + Sync {
         Err(Error::new(ErrorKind::Unsupported, "this log cannot be shared by several workers"))
     }
 
+    /// Says that this process is one of the workers that share the log's partitions, for so long from now on; zero: not any
+    /// more. Gives how many there are, itself counted, as far as it is known: a worker that has died counts until its time
+    /// is over.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    async fn attend(&self, span: Duration) -> Result<usize> {
+        let _ = span;
+        Ok(1)
+    }
+
     /// Stores `(state, offset)` of a consumer in one step.
     ///
     /// # Errors

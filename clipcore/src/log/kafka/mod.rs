@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! clipcore.log          one message a call of append: key the stream's id, value the records, one line of JSON each
-//! clipcore.checkpoints  compacted: key "lease" or "checkpoint:CONSUMER", value JSON with the fencing token
+//! clipcore.checkpoints  compacted: key "lease" or "checkpoint:CONSUMER", value JSON with the fencing token; in partition 0
+//!                       also "worker:ID" of those that share the log
 //! ```
 //!
 //! `clipcore` is the [prefix](KafkaLogConfig::prefix); partition n of the one belongs to partition n of the other. Both topics are
@@ -35,6 +36,7 @@ mod owners;
 mod producer;
 pub(crate) mod reader;
 mod sizes;
+mod workers;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -50,6 +52,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::client::{Admin, admin, explain, topics};
 use self::owners::Owners;
 use self::reader::{Committed, Reader};
+use self::workers::Workers;
 use self::writer::KafkaWriter;
 use super::appends::{Request, Writer};
 use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition};
@@ -140,6 +143,7 @@ pub struct KafkaLog {
     kinds: Kinds,
     /// Made with the first trim.
     admin: OnceLock<Admin>,
+    workers: Arc<Mutex<Workers>>,
 }
 
 #[derive(Debug)]
@@ -194,7 +198,8 @@ impl KafkaLog {
                 Partition { appends: Writer::start(remote), reader, committed, owners }
             })
             .collect();
-        Ok(Self { partitions, config, kinds, admin: OnceLock::new() })
+        let workers = Arc::new(Mutex::new(Workers::new(&config, &writer)));
+        Ok(Self { partitions, config, kinds, admin: OnceLock::new(), workers })
     }
 
     fn admin(&self) -> Result<&Admin> {
@@ -311,6 +316,11 @@ impl EventLog for KafkaLog {
     async fn renew(&self, lease: &Lease, span: Duration) -> Result<()> {
         let held = lease.clone();
         self.owners(lease.partition, "kafka_log::renew", move |owners| owners.renew(&held, span)).await
+    }
+
+    async fn attend(&self, span: Duration) -> Result<usize> {
+        let workers = self.workers.clone();
+        blocking(move || lock(&workers).attend(span)).await.map_err(|e| e.with_operation("kafka_log::attend"))
     }
 
     async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()> {

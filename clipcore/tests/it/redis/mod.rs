@@ -5,3 +5,4 @@ mod log;
 mod rq;
 mod sink;
 mod source;
+mod workers;

@@ -89,9 +89,6 @@ fn nothing_is_lost(kind: Kind, test: &str, streams: usize, rounds: usize) {
         let deliverer = deliverer.as_ref().unwrap().said();
         format!("{workers}\n{deliverer}\n{counts:?} of {} transitions are delivered", expected.len())
     };
-    if std::env::var_os("CLIPCORE_HANG").is_some() {
-        println!("at {}", dir.path().display());
-    }
     until(
         Duration::from_secs(if std::env::var_os("CLIPCORE_HANG").is_some() { 1200 } else { 120 }),
         said,
@@ -152,20 +149,20 @@ fn many_kills_of_every_role_lose_nothing_over_kafka() {
 
 #[test]
 fn clips_outlive_whoever_records_cuts_and_delivers_them() {
-    clips::none_is_lost_and_none_cut_twice(Kind::Redis, "clips over Redis", 4);
+    clips::none_is_lost_and_none_cut_twice(Kind::Redis, "clips over Redis", 3);
 }
 
 #[test]
 #[ignore = "takes minutes: make soak"]
 fn clips_outlive_many_deaths() {
-    clips::none_is_lost_and_none_cut_twice(Kind::Redis, "clips over Redis, many times", 35);
+    clips::none_is_lost_and_none_cut_twice(Kind::Redis, "clips over Redis, many times", 25);
 }
 
 #[cfg(feature = "kafka")]
 #[test]
 #[ignore = "takes minutes: make soak"]
 fn clips_outlive_many_deaths_over_kafka() {
-    clips::none_is_lost_and_none_cut_twice(Kind::Kafka, "clips over Kafka, many times", 20);
+    clips::none_is_lost_and_none_cut_twice(Kind::Kafka, "clips over Kafka, many times", 15);
 }
 
 #[test]
