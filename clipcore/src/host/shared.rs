@@ -165,4 +165,22 @@ mod tests {
         one.trim(0, 9).await.unwrap();
         assert_eq!(one.trimmed(0).await.unwrap(), 9);
     }
+
+    #[tokio::test]
+    async fn a_lease_that_the_log_refuses_is_known_to_be_gone() {
+        let log = Arc::new(MemoryLog::new(1));
+        let shared = Shared::new(log.clone(), true);
+        let view = shared.of(&StreamId::new("a").unwrap());
+        let checkpoint = Checkpoint { next: 1, state: serde_json::Value::Null };
+        assert_eq!(view.acquire(0, "x").await.unwrap_err().kind(), ErrorKind::Conflict);
+        let old = log.acquire(0, "one").await.unwrap();
+        shared.give(old.clone()).await;
+        view.checkpoint(&old, "a", &checkpoint).await.unwrap();
+        let new = log.acquire(0, "two").await.unwrap();
+        assert_eq!(view.checkpoint(&old, "a", &checkpoint).await.unwrap_err().kind(), ErrorKind::Conflict);
+        assert!(!shared.has(0).await);
+        shared.give(new).await;
+        view.checkpoint(&old, "a", &checkpoint).await.unwrap_err();
+        assert!(shared.has(0).await, "what is refused of an older lease says nothing of the present one");
+    }
 }

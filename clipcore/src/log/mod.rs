@@ -117,7 +117,7 @@ pub trait EventLog: Send + Sync {
     async fn claim(&self, partition: u32, owner: &str, span: Duration) -> Result<Option<Lease>> {
         let _ = (partition, owner, span);
         Err(Error::new(ErrorKind::Unsupported, "this log cannot be shared by several workers")
-            .with_hint("let one process do it all, or keep the log in Redis"))
+            .with_hint("let one process do it all, or keep the log in Redis or Kafka"))
     }
 
     /// Holds a claimed partition for so long from now on; zero gives it back.

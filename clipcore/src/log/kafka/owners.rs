@@ -16,6 +16,7 @@ use super::KafkaLogConfig;
 use super::producer::{Failure, Transactions};
 use super::reader::{Committed, Reader};
 use crate::clock::{SystemTimeSource, TimeSource};
+use crate::ids::random;
 use crate::log::{Checkpoint, Lease, stale};
 use crate::{Error, ErrorKind, Result};
 
@@ -25,6 +26,9 @@ const LEASE: &str = "lease";
 struct Owner {
     token: u64,
     owner: String,
+    /// Tells it from another that took the partition at the same time, under the same token.
+    #[serde(default)]
+    id: String,
     /// How long the claim holds from when it is seen; 0 where others may take it at any time.
     #[serde(default)]
     span_ms: u64,
@@ -52,9 +56,14 @@ pub(super) struct Owners {
     seen: Option<(Owner, Duration)>,
     clock: SystemTimeSource,
     /// The lease that this process holds.
-    held: Option<(Owner, Transactions)>,
-    /// The token of the last one that it held.
-    last_held: u64,
+    held: Option<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    owner: Owner,
+    /// Nothing where Kafka ended the last one.
+    transactions: Option<Transactions>,
 }
 
 impl Owners {
@@ -69,7 +78,6 @@ impl Owners {
             seen: None,
             clock: SystemTimeSource::new(),
             held: None,
-            last_held: 0,
         }
     }
 
@@ -103,30 +111,88 @@ impl Owners {
         messages: &[(&str, &str)],
     ) -> Result<Vec<i64>, Failure> {
         let partition = self.partition;
-        let held = self.held.as_mut().filter(|(owner, _)| owner.token == token);
-        let Some((_, transactions)) = held else { return Err(Failure::Fenced) };
-        let sent = transactions.send(topic, partition, messages);
-        if matches!(sent, Err(Failure::Fenced)) {
-            self.held = None;
+        match self.transactions(token)?.send(topic, partition, messages) {
+            Err(Failure::Fenced(offsets)) => Err(self.fenced(offsets)),
+            sent => sent,
         }
-        sent
+    }
+
+    /// The producer of the owner with this token. Where Kafka ended it and nobody else has the partition, there is a new one.
+    fn transactions(&mut self, token: u64) -> Result<&mut Transactions, Failure> {
+        let held = self.held.take_if(|held| held.owner.token == token);
+        let Some(mut held) = held else { return Err(Failure::Fenced(Vec::new())) };
+        if held.transactions.is_none() {
+            match self.revived(&held.owner) {
+                Ok(Some(transactions)) => held.transactions = Some(transactions),
+                Ok(None) => return Err(Failure::Fenced(Vec::new())),
+                Err(e) => {
+                    self.held = Some(held);
+                    return Err(Failure::Aborted(e));
+                }
+            }
+        }
+        let transactions = self.held.insert(held).transactions.as_mut();
+        transactions.ok_or_else(|| Failure::Fenced(Vec::new()))
+    }
+
+    fn revived(&mut self, owner: &Owner) -> Result<Option<Transactions>> {
+        if !self.is_owner(owner)? {
+            return Ok(None);
+        }
+        let transactions = self.started()?;
+        // Whoever came meanwhile has been fenced off; it does the same, and stays the owner.
+        Ok(self.is_owner(owner)?.then_some(transactions))
+    }
+
+    fn is_owner(&mut self, owner: &Owner) -> Result<bool> {
+        let now = self.last::<Owner>(LEASE)?;
+        Ok(now.is_some_and(|now| (now.token, now.id) == (owner.token, owner.id.clone())))
+    }
+
+    /// What it means that Kafka refuses the owner: somebody else has the partition, or a transaction took too long.
+    fn fenced(&mut self, offsets: Vec<i64>) -> Failure {
+        let Some(mut held) = self.held.take() else { return Failure::Fenced(offsets) };
+        if let Ok(false) = self.is_owner(&held.owner) {
+            return Failure::Fenced(offsets);
+        }
+        held.transactions = None;
+        self.held = Some(held);
+        let text = "Kafka ended a transaction that took too long";
+        let error = Error::new(ErrorKind::Unavailable, text).with_context("brokers", &self.config.brokers);
+        if offsets.is_empty() { Failure::Aborted(error) } else { Failure::Unknown(error, offsets) }
+    }
+
+    /// Whether Kafka has ended the producer of an owner that still has the partition.
+    fn was_ended(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.transactions.is_none())
+    }
+
+    fn started(&self) -> Result<Transactions> {
+        Transactions::start(&self.config, &format!("{}-owner-{}", self.config.prefix, self.partition))
     }
 
     /// Brings to its end what this owner has begun.
     pub(super) fn settle(&mut self, token: u64) -> Result<()> {
-        match self.held.as_mut().filter(|(owner, _)| owner.token == token) {
-            Some((_, transactions)) => match transactions.finish() {
-                Ok(()) | Err(Failure::Fenced) => Ok(()),
-                Err(Failure::Aborted(e) | Failure::Unknown(e, _)) => Err(e),
-            },
-            // Whoever has taken over has ended it.
-            None => Ok(()),
+        let held = self.held.as_mut().filter(|held| held.owner.token == token);
+        // Otherwise whoever has taken over has ended it, or Kafka itself.
+        let Some(transactions) = held.and_then(|held| held.transactions.as_mut()) else { return Ok(()) };
+        match transactions.finish() {
+            Ok(()) | Err(Failure::Fenced(_)) => Ok(()),
+            Err(Failure::Aborted(e) | Failure::Unknown(e, _)) => Err(e),
         }
     }
 
     fn write(&mut self, token: u64, key: &str, value: &impl Serialize) -> Result<(), Failure> {
         let json = serde_json::to_string(value).map_err(|e| Failure::Aborted(e.into()))?;
-        let offsets = self.send(token, &self.config.checkpoint_topic(), &[(key, &json)])?;
+        let topic = self.config.checkpoint_topic();
+        let sent = match self.send(token, &topic, &[(key, &json)]) {
+            // The last value under a key counts, so it may be there twice.
+            Err(Failure::Aborted(_) | Failure::Unknown(..)) if self.was_ended() => {
+                self.send(token, &topic, &[(key, &json)])
+            }
+            sent => sent,
+        };
+        let offsets = sent?;
         offsets.last().into_iter().for_each(|last| self.committed.note(*last));
         Ok(())
     }
@@ -145,26 +211,28 @@ impl Owners {
             Some((seen, since)) if *seen == now => *since,
             _ => at,
         };
-        // Kafka may have ended a transaction of this process's that took too long, and nobody has come since.
-        let own = self.held.is_none() && now.token == self.last_held;
         let over = at.saturating_sub(since) >= Duration::from_millis(now.span_ms);
         self.seen = Some((now, since));
-        if own || over { self.take(owner, span) } else { Ok(None) }
+        if over { self.take(owner, span) } else { Ok(None) }
     }
 
     /// Nothing where somebody else was faster.
     fn take(&mut self, owner: &str, span: Duration) -> Result<Option<Lease>> {
         self.held = None;
-        let id = format!("{}-owner-{}", self.config.prefix, self.partition);
-        let transactions = Transactions::start(&self.config, &id)?;
+        let transactions = self.started()?;
         let before: Option<Owner> = self.last(LEASE)?;
         let token = before.as_ref().map_or(0, |b| b.token) + 1;
-        let now = Owner { token, owner: owner.to_owned(), span_ms: span.as_millis() as u64, renewed: 0 };
-        self.held = Some((now.clone(), transactions));
-        self.last_held = token;
+        let now = Owner {
+            token,
+            owner: owner.to_owned(),
+            id: crate::hex(&random::<8>()?),
+            span_ms: span.as_millis() as u64,
+            renewed: 0,
+        };
+        self.held = Some(Held { owner: now.clone(), transactions: Some(transactions) });
         match self.write(token, LEASE, &now) {
             Ok(()) => {}
-            Err(Failure::Fenced) => return Ok(None),
+            Err(Failure::Fenced(_)) => return Ok(None),
             Err(Failure::Aborted(e) | Failure::Unknown(e, _)) => {
                 self.held = None;
                 return Err(e);
@@ -179,11 +247,11 @@ impl Owners {
     }
 
     pub(super) fn renew(&mut self, lease: &Lease, span: Duration) -> Result<()> {
-        let held = self.held.as_mut().filter(|(owner, _)| owner.token == lease.token);
-        let Some((held, _)) = held else { return Err(self.stale(lease.token)) };
-        held.renewed += 1;
-        held.span_ms = span.as_millis() as u64;
-        let now = held.clone();
+        let held = self.held.as_mut().filter(|held| held.owner.token == lease.token);
+        let Some(Held { owner, .. }) = held else { return Err(self.stale(lease.token)) };
+        owner.renewed += 1;
+        owner.span_ms = span.as_millis() as u64;
+        let now = owner.clone();
         let written = self.write(lease.token, LEASE, &now);
         self.done(lease, written)?;
         if span.is_zero() { self.shown() } else { Ok(()) }
@@ -207,7 +275,7 @@ impl Owners {
 
     fn done(&mut self, lease: &Lease, written: Result<(), Failure>) -> Result<()> {
         written.map_err(|e| match e {
-            Failure::Fenced => self.stale(lease.token),
+            Failure::Fenced(_) => self.stale(lease.token),
             Failure::Aborted(e) | Failure::Unknown(e, _) => e,
         })
     }

@@ -18,8 +18,9 @@ pub(super) enum Failure {
     Aborted(Error),
     /// They may be there, at these offsets.
     Unknown(Error, Vec<i64>),
-    /// Somebody else has taken the transactional id over, or Kafka has ended the producer for good.
-    Fenced,
+    /// Somebody else has taken the transactional id over, or Kafka has ended the producer for good, a transaction having taken
+    /// too long. Where there are offsets, the messages may be there.
+    Fenced(Vec<i64>),
 }
 
 /// A producer with a transactional id. Its calls block.
@@ -102,6 +103,7 @@ impl Transactions {
             }
             Err(e) => match self.failed(&e) {
                 Failure::Aborted(e) => Err(Failure::Unknown(e, offsets)),
+                Failure::Fenced(_) => Err(Failure::Fenced(offsets)),
                 failure => Err(failure),
             },
         }
@@ -130,8 +132,8 @@ impl Transactions {
         match self.producer.abort_transaction(self.timeout.min(Duration::from_secs(1))) {
             Ok(()) => self.unfinished = None,
             Err(e) => {
-                if let Failure::Fenced = self.failed(&e) {
-                    return Failure::Fenced;
+                if let fenced @ Failure::Fenced(_) = self.failed(&e) {
+                    return fenced;
                 }
             }
         }
@@ -150,7 +152,7 @@ impl Transactions {
             e => e.rdkafka_error_code(),
         };
         if self.producer.client().fatal_error().is_some() || code.is_some_and(fenced) {
-            return Failure::Fenced;
+            return Failure::Fenced(Vec::new());
         }
         Failure::Aborted(explain(e, &self.config))
     }

@@ -109,7 +109,7 @@ impl KafkaWriter {
         let sent = blocking(move || {
             let mut owners = lock(&owners);
             Ok(match owners.send(token, &topic, &borrowed(&texts)) {
-                Err(Failure::Fenced) => Err(Failure::Aborted(owners.stale(token))),
+                Err(Failure::Fenced(_)) => Err(Failure::Aborted(owners.stale(token))),
                 sent => sent,
             })
         });
@@ -146,10 +146,10 @@ impl Remote for KafkaWriter {
             Err(Failure::Unknown(e, offsets)) => (e, begins(&offsets)),
             Err(Failure::Aborted(e)) => (e, Vec::new()),
             // The id is this process's own.
-            Err(Failure::Fenced) => {
+            Err(Failure::Fenced(offsets)) => {
                 let text = "Kafka ended a transaction that took too long";
                 let error = Error::new(ErrorKind::Unavailable, text);
-                (error.with_context("brokers", &self.config.brokers), Vec::new())
+                (error.with_context("brokers", &self.config.brokers), begins(&offsets))
             }
         };
         self.failed = Some(Failed { token, offsets });

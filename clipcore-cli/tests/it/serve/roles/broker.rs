@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::way::{Namespace, Way};
 #[cfg(feature = "kafka")]
 use crate::support::kafka::Kafka;
 use crate::support::proxy::Proxy;
@@ -12,6 +13,8 @@ use crate::support::redis::Redis;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Redis,
+    /// Workers in network namespaces of their own.
+    RedisOverNamespaces,
     #[cfg(feature = "kafka")]
     Kafka,
 }
@@ -19,8 +22,8 @@ pub(super) enum Kind {
 /// A running server, with ways to it that can be cut; ends with its owner.
 pub(super) struct Broker {
     server: Server,
-    /// The ways of the two workers.
-    pub(super) proxies: [Proxy; 2],
+    /// The ways of the two workers, and where they lead.
+    ways: [(Way, String); 2],
 }
 
 enum Server {
@@ -29,21 +32,39 @@ enum Server {
     Kafka(Kafka),
 }
 
+fn by_proxy(proxy: Proxy) -> (Way, String) {
+    let address = format!("127.0.0.1:{}", proxy.port);
+    (Way::Proxy(proxy), address)
+}
+
 impl Broker {
     /// `None`, noted as skipped, where the program is missing.
     pub(super) fn start(kind: Kind, test: &str) -> Option<Self> {
         match kind {
             Kind::Redis => {
                 let redis = Redis::start(test)?;
-                let proxies = [(); 2].map(|()| Proxy::new(redis.port()));
-                Some(Self { server: Server::Redis(redis), proxies })
+                let ways = [(); 2].map(|()| by_proxy(Proxy::new(redis.port())));
+                Some(Self { server: Server::Redis(redis), ways })
+            }
+            Kind::RedisOverNamespaces => {
+                let namespaces = Namespace::several::<2>(test)?;
+                let [one, two] = [0, 1].map(|i| namespaces[i].address());
+                let args = ["--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no"];
+                let bind = ["--bind", "127.0.0.1", &one, &two];
+                let redis = Redis::start_with(test, &[&args[..], &bind].concat())?;
+                let port = redis.port();
+                let ways = namespaces.map(|namespace| {
+                    let address = format!("{}:{port}", namespace.address());
+                    (Way::Namespace(namespace), address)
+                });
+                Some(Self { server: Server::Redis(redis), ways })
             }
             #[cfg(feature = "kafka")]
             Kind::Kafka => {
                 let mut kafka = Kafka::start_with(test, 2)?;
-                let proxies = kafka.others.drain(..).collect::<Vec<_>>().try_into();
-                let proxies = proxies.unwrap_or_else(|_| panic!("two were asked for"));
-                Some(Self { server: Server::Kafka(kafka), proxies })
+                let ways = kafka.others.drain(..).map(by_proxy).collect::<Vec<_>>().try_into();
+                let ways = ways.unwrap_or_else(|_| panic!("two were asked for"));
+                Some(Self { server: Server::Kafka(kafka), ways })
             }
         }
     }
@@ -91,7 +112,11 @@ impl Broker {
 
     /// Where a worker finds it, by a way that can be cut.
     pub(super) fn url_of(&self, worker: usize) -> String {
-        format!("{}://127.0.0.1:{}", self.scheme(), self.proxies[worker].port)
+        format!("{}://{}", self.scheme(), self.ways[worker].1)
+    }
+
+    pub(super) fn way_of(&self, worker: usize) -> &Way {
+        &self.ways[worker].0
     }
 
     /// Longer than a claim lasts.

@@ -19,20 +19,20 @@ use crate::support::reading;
 use crate::support::relay::Relay;
 use crate::support::stream::TestStream;
 
-/// Seconds from one moment to the next: their clips touch no others.
-const SPACING: u32 = 17;
 /// Ways to fail, in turn: the worker at any instant, worker and deliverer when a clip has just been finished, the deliverer then,
 /// the worker while it cuts, the gateway.
 const KINDS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(super) fn none_is_lost_and_none_cut_twice(kind: Kind, test: &str, moments: usize) {
+/// `spacing` are the seconds from one moment to the next; from 22 on, what dies for one moment is back before the next one's
+/// clip begins.
+pub(super) fn none_is_lost_and_none_cut_twice(kind: Kind, test: &str, moments: usize, spacing: u32) {
     if !require(test, &["ffmpeg", "ffprobe"]) {
         return;
     }
     let Some(relay) = Relay::start(test) else { return };
     let Some(broker) = Broker::start(kind, test) else { return };
-    let secs = 24 + SPACING * moments as u32;
+    let secs = 24 + spacing * moments as u32;
     let made = TestStream { size: (320, 180), pictures: secs * 30, ..TestStream::default() };
     let source = made.kept("mp4");
     let dir = tempfile::tempdir().unwrap();
@@ -79,7 +79,7 @@ pub(super) fn none_is_lost_and_none_cut_twice(kind: Kind, test: &str, moments: u
             all.kill_gateway();
             all.killed("gateway");
         }
-        reach(&worker, at + f64::from(SPACING));
+        reach(&worker, at + f64::from(spacing));
     }
 
     let said = || {

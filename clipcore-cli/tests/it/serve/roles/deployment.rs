@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::super::server::Server;
 use super::broker::Broker;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_clipcore");
+
 /// A process without a listener; killed with its owner.
 pub(super) struct Process {
     child: Child,
@@ -20,6 +22,7 @@ impl Process {
     /// Starts a process whose data lie in folder `data` of `dir`.
     pub(super) fn start(
         dir: &Path,
+        mut command: Command,
         name: &str,
         data: &str,
         role: &str,
@@ -27,7 +30,6 @@ impl Process {
     ) -> Self {
         let said = dir.join(format!("{name}.err"));
         let into = File::options().append(true).create(true).open(&said).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clipcore"));
         command
             .args(["serve", "--role", role, "--consent", "chat_text", "--data"])
             .arg(dir.join(data))
@@ -78,14 +80,15 @@ impl<'a> Deployment<'a> {
     }
 
     pub(super) fn deliverer(&self, data: &str) -> Process {
-        Process::start(self.dir, "deliver", data, "deliver", &self.env)
+        Process::start(self.dir, Command::new(PROGRAM), "deliver", data, "deliver", &self.env)
     }
 
     /// A worker whose way to the server can be cut.
     pub(super) fn worker(&self, which: usize, data: &str, broker: &Broker) -> Process {
         let mut env = self.env.clone();
         env.insert("CLIPCORE__SHARED__URL", broker.url_of(which));
-        Process::start(self.dir, &format!("worker-{which}"), data, "fuse", &env)
+        let command = broker.way_of(which).command(PROGRAM);
+        Process::start(self.dir, command, &format!("worker-{which}"), data, "fuse", &env)
     }
 
     /// Asks until it is answered with success, as a producer does.
