@@ -7,7 +7,10 @@ use futures::future::join_all;
 use super::StreamState;
 use super::worker::{Owned, Worker};
 use crate::log::{Lease, partition_of};
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
+
+/// Counts of workers that are remembered: two spans of a claim.
+const COUNTS: usize = 6;
 
 impl Worker {
     /// Renews what it has, and claims what is free; whether there was some. Partitions do not wait for each other: one after
@@ -24,8 +27,10 @@ impl Worker {
             self.keep_inbox(*partition).await;
         }
         let partitions = self.host.0.log_shared.whole().partitions();
-        let most = self.share().await;
-        self.give_up(most);
+        self.count().await;
+        // One that has died and been started again counts twice for a while: nothing is given up for the dead.
+        self.give_up(self.share(self.counts.iter().min()));
+        let most = self.share(self.counts.back());
         let mut free: Vec<u32> = (0..partitions).filter(|p| !self.owned.contains_key(p)).collect();
         let mut gained = false;
         while !free.is_empty() && self.owned.len() < most {
@@ -39,15 +44,22 @@ impl Worker {
         gained
     }
 
-    /// How many partitions it is to have at most: as many as every other worker, where all are the same.
-    async fn share(&mut self) -> usize {
-        let log = self.host.0.log_shared.whole();
+    /// Says that it is there, and takes note of how many are.
+    async fn count(&mut self) {
         // As long as claims, so that what a dead worker had and its share become free together.
-        match log.attend(self.config.claim).await {
-            Ok(workers) => self.workers = workers.max(1),
+        match self.host.0.log_shared.whole().attend(self.config.claim).await {
+            Ok(workers) => self.counts.push_back(workers),
             Err(error) => tracing::debug!("it is not known how many workers there are: {error}"),
         }
-        let share = (log.partitions() as usize).div_ceil(self.workers);
+        if self.counts.len() > COUNTS {
+            self.counts.pop_front();
+        }
+    }
+
+    /// How many partitions each of so many workers is to have at most.
+    fn share(&self, workers: Option<&usize>) -> usize {
+        let workers = workers.copied().unwrap_or(1).max(1);
+        let share = (self.host.0.log_shared.whole().partitions() as usize).div_ceil(workers);
         if self.config.max_partitions == 0 { share } else { share.min(self.config.max_partitions) }
     }
 
@@ -103,9 +115,17 @@ impl Worker {
     }
 
     /// When the claim was last known to hold; nothing where it does not any more.
-    async fn renewed(&self, owned: &Owned) -> Option<Duration> {
+    pub(super) async fn renewed(&self, owned: &Owned) -> Option<Duration> {
         let (partition, now) = (owned.lease.partition, self.host.0.time.elapsed());
-        match self.host.0.log_shared.whole().renew(&owned.lease, self.config.claim).await {
+        let log = self.host.0.log_shared.whole();
+        // A partition that is slow must not cost the others their claims.
+        let renewed = tokio::select! {
+            renewed = log.renew(&owned.lease, self.config.claim) => renewed,
+            () = self.host.0.time.sleep(self.config.claim / 3) => {
+                Err(Error::new(ErrorKind::Timeout, "the log does not answer"))
+            }
+        };
+        match renewed {
             Ok(()) => Some(now),
             Err(error) if error.kind() == ErrorKind::Conflict || now >= owned.held + self.config.claim => {
                 tracing::warn!(partition, "the partition is lost: {error}");

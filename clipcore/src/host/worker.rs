@@ -1,7 +1,9 @@
 //! The part of a host that shares streams with other processes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
+
+use futures::future::join_all;
 
 use super::{Host, StreamState, WorkerConfig};
 use crate::log::{Lease, Offset, Record, partition_of};
@@ -85,8 +87,8 @@ pub(super) struct Worker {
     pub(super) config: WorkerConfig,
     pub(super) name: String,
     pub(super) owned: BTreeMap<u32, Owned>,
-    /// How many workers there were when it was last known.
-    pub(super) workers: usize,
+    /// How many workers there were lately, the last count last.
+    pub(super) counts: VecDeque<usize>,
     /// Streams that could not be started when they were to be.
     pub(super) refused: HashSet<StreamId>,
 }
@@ -94,7 +96,7 @@ pub(super) struct Worker {
 impl Worker {
     fn new(host: Host, config: WorkerConfig) -> Self {
         let name = config.name_or("worker");
-        Self { host, config, name, owned: BTreeMap::new(), workers: 1, refused: HashSet::new() }
+        Self { host, config, name, owned: BTreeMap::new(), counts: VecDeque::new(), refused: HashSet::new() }
     }
 
     pub(super) fn partition(&self, stream: &StreamId) -> u32 {
@@ -178,20 +180,18 @@ impl Worker {
     }
 
     /// The host stops: once its streams have, others may go on with them at once.
-    async fn give_back(&mut self) {
+    async fn give_back(&self) {
         let host = &self.host;
+        let mut renewed = host.0.time.elapsed();
         while !host.lives().is_empty() {
             host.0.time.sleep(LOOK).await;
-            let log = host.0.log_shared.whole();
-            for owned in self.owned.values() {
-                if let Err(error) = log.renew(&owned.lease, self.config.claim).await {
-                    tracing::warn!("a claim could not be renewed: {error}");
-                }
+            let now = host.0.time.elapsed();
+            if now >= renewed + self.config.claim / 3 {
+                renewed = now;
+                join_all(self.owned.values().map(|owned| self.renewed(owned))).await;
             }
         }
-        for owned in self.owned.values() {
-            self.release(&owned.lease).await;
-        }
+        join_all(self.owned.values().map(|owned| self.release(&owned.lease))).await;
         if let Err(error) = host.0.log_shared.whole().attend(Duration::ZERO).await {
             tracing::debug!("others are not told that a worker has gone: {error}");
         }

@@ -130,13 +130,13 @@ fn gateway_workers_and_deliveries_in_processes_of_their_own_lose_nothing() {
 #[test]
 #[ignore = "takes minutes: make soak"]
 fn many_kills_of_every_role_lose_nothing() {
-    nothing_is_lost(Kind::Redis, "roles over Redis, many times", 8, 9);
+    nothing_is_lost(Kind::Redis, "roles over Redis, many times", 8, 20);
 }
 
 #[test]
 #[ignore = "makes network namespaces, takes minutes: make soak"]
 fn cables_that_are_pulled_lose_nothing() {
-    nothing_is_lost(Kind::RedisOverNamespaces, "roles in network namespaces", 2, 4);
+    nothing_is_lost(Kind::RedisOverNamespaces, "roles in network namespaces", 4, 20);
 }
 
 #[cfg(feature = "kafka")]
@@ -149,7 +149,7 @@ fn gateway_workers_and_deliveries_lose_nothing_over_kafka() {
 #[test]
 #[ignore = "takes minutes: make soak"]
 fn many_kills_of_every_role_lose_nothing_over_kafka() {
-    nothing_is_lost(Kind::Kafka, "roles over Kafka, many times", 4, 9);
+    nothing_is_lost(Kind::Kafka, "roles over Kafka, many times", 4, 20);
 }
 
 #[test]
