@@ -92,6 +92,7 @@ pub use body::{Entry, MAX_EVENTS, events_of};
 pub use pictures::decode as decode_picture;
 pub use serve::{ServeConfig, serve};
 
+use self::access::Caller;
 use self::app::App;
 use crate::Result;
 use crate::webhook as hooks;
@@ -121,6 +122,7 @@ impl Gateway {
             tickets: Default::default(),
             metrics: Default::default(),
             answering: Default::default(),
+            local: Arc::new(Caller { name: "local".to_owned(), scopes: vec![Scope::Admin] }),
             closing: Default::default(),
             host,
             catalog,

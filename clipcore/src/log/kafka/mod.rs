@@ -60,7 +60,7 @@ use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition}
 use crate::durable::blocking;
 use crate::event::Kinds;
 use crate::ids::random;
-use crate::{Error, ErrorKind, Result, config};
+use crate::{Error, ErrorKind, Result, StreamId, config};
 
 /// Most records of a message.
 const RECORDS: usize = 1 << BITS;
@@ -238,6 +238,60 @@ impl KafkaLog {
         answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("kafka_log::append"))
     }
 
+    /// What belongs to `stream`, or everything, among up to `max` records from `from` on, and where to go on.
+    async fn read_of(
+        &self,
+        partition: u32,
+        stream: Option<StreamId>,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
+        let part = self.partition(partition)?;
+        if max == 0 {
+            return Ok((Vec::new(), from));
+        }
+        let (reader, committed, kinds) = (part.reader.clone(), part.committed.clone(), self.kinds.clone());
+        let read = move || {
+            let (mut records, mut looked, mut next, mut bad) = (Vec::new(), 0, from, None);
+            let begin = i64::try_from(from >> BITS).unwrap_or(i64::MAX);
+            lock(&reader).read(begin, &committed, |message, key, text| {
+                // A key says whose all of a message is.
+                let other = |stream: &StreamId| !key.is_empty() && key != stream.as_str().as_bytes();
+                let skip = stream.as_ref().is_some_and(other);
+                for (offset, line) in (offset_of(message)..).zip(text.split(|b| *b == b'\n')) {
+                    if offset < from {
+                        continue;
+                    }
+                    if looked == max {
+                        return Ok(false);
+                    }
+                    if !skip {
+                        match Record::from_json(line, &kinds) {
+                            Ok(record) if stream.as_ref().is_none_or(|s| s == record.stream()) => {
+                                records.push((offset, record));
+                            }
+                            Ok(_) => {}
+                            Err(e) => {
+                                bad = Some(e.with_context("offset", offset));
+                                return Ok(false);
+                            }
+                        }
+                    }
+                    (looked, next) = (looked + 1, offset + 1);
+                }
+                Ok(looked < max)
+            })?;
+            match bad {
+                // Those before it are given first.
+                Some(e) if looked == 0 => {
+                    Err(Error::new(ErrorKind::Corrupt, "a record of the log cannot be read").with_source(e))
+                }
+                _ => Ok((records, next)),
+            }
+        };
+        blocking(read).await.map_err(|e| e.with_operation("kafka_log::read"))
+    }
+
     /// Does something as an owner, or to become one.
     async fn owners<T: Send + 'static>(
         &self,
@@ -265,43 +319,17 @@ impl EventLog for KafkaLog {
     }
 
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
-        let part = self.partition(partition)?;
-        if max == 0 {
-            return Ok(Vec::new());
-        }
-        let (reader, committed, kinds) = (part.reader.clone(), part.committed.clone(), self.kinds.clone());
-        let read = move || {
-            let mut records = Vec::new();
-            let mut bad = None;
-            let mut reader = lock(&reader);
-            let begin = i64::try_from(from >> BITS).unwrap_or(i64::MAX);
-            reader.read(begin, &committed, |message, _, text| {
-                for (offset, line) in (offset_of(message)..).zip(text.split(|b| *b == b'\n')) {
-                    if offset < from {
-                        continue;
-                    }
-                    if records.len() == max {
-                        return Ok(false);
-                    }
-                    match Record::from_json(line, &kinds) {
-                        Ok(record) => records.push((offset, record)),
-                        Err(e) => {
-                            bad = Some(e.with_context("offset", offset));
-                            return Ok(false);
-                        }
-                    }
-                }
-                Ok(records.len() < max)
-            })?;
-            match bad {
-                // Those before it are given first.
-                Some(e) if records.is_empty() => {
-                    Err(Error::new(ErrorKind::Corrupt, "a record of the log cannot be read").with_source(e))
-                }
-                _ => Ok(records),
-            }
-        };
-        blocking(read).await.map_err(|e| e.with_operation("kafka_log::read"))
+        Ok(self.read_of(partition, None, from, max).await?.0)
+    }
+
+    async fn read_stream(
+        &self,
+        partition: u32,
+        stream: &StreamId,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
+        self.read_of(partition, Some(stream.clone()), from, max).await
     }
 
     async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease> {

@@ -5,4 +5,6 @@ mod log;
 mod rq;
 mod sink;
 mod source;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod workers;
