@@ -86,7 +86,7 @@ s3_server() {
 # The log over Kafka is tested against a broker of its own; without one those tests are skipped and say so.
 kafka() {
     if scripts/kafka.sh >"$work/kafka.log" 2>&1; then
-        features=(--features clipcore/kafka)
+        features=(--features clipcore-cli/kafka)
     else
         skip "the log over Kafka" "no broker: $(tail -n 1 "$work/kafka.log")"
     fi

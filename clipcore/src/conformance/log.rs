@@ -7,12 +7,14 @@
 //! futures::executor::block_on(kit::log(async || Ok(MemoryLog::new(2))));
 //! ```
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use serde_json::json;
 
 use crate::event::media::AudioWindow;
 use crate::event::{AnyEvent, Header, Marker, Stamped};
-use crate::log::{Checkpoint, EventLog, Offset, Record};
+use crate::log::{Checkpoint, EventLog, Lease, Offset, Record};
 use crate::{ErrorKind, Result, StreamId, Timestamp};
 
 /// A small record with the id `id`, on the stream `conformance`.
@@ -327,6 +329,85 @@ pub async fn log_shared<L: EventLog>(open: impl AsyncFn() -> Result<L>) {
         }
     }
     assert_eq!(owners, 1, "of two owners at once exactly one has the partition");
+}
+
+/// Runs the checks of a log whose partitions several workers claim; each call of `open` gives another process's view of the
+/// same log, which is empty at first. Claims are made for `span`, of which it waits for up to ten.
+///
+/// # Panics
+/// As [`log`].
+pub async fn log_claimed<L: EventLog>(
+    open: impl AsyncFn() -> Result<L>,
+    span: Duration,
+    sleep: impl AsyncFn(Duration),
+) {
+    let (one, two) = (done("open", open().await), done("open", open().await));
+    let claim = async |log: &L, name: &str| done("claim", log.claim(0, name, span).await);
+    let Some(first) = claim(&one, "one").await else {
+        panic!("nobody has the partition, and it is not given")
+    };
+    for log in [&two, &one] {
+        assert_eq!(claim(log, "two").await, None, "a partition that is claimed is given to another");
+    }
+    done("append of the owner", one.append_as(&first, &[marker("first")]).await);
+    for _ in 0..5 {
+        sleep(span / 2).await;
+        done("renew", one.renew(&first, span).await);
+        assert_eq!(claim(&two, "two").await, None, "a claim that is renewed has run out");
+    }
+
+    for (log, span, there) in [(&one, span, 1), (&two, span, 2), (&one, Duration::ZERO, 1), (&two, span, 1)] {
+        assert_eq!(done("attend", log.attend(span).await), there, "workers are counted wrong");
+    }
+    done("renew for no time", one.renew(&first, Duration::ZERO).await);
+    let Some(second) = claim(&two, "two").await else { panic!("what was given back is still held") };
+    assert!(second.token > first.token, "a later lease must have a larger token");
+    refuses(&one, &first, span).await;
+
+    // It runs out while its owner lives on and does not know.
+    let (mut third, mut there) = (None, 0);
+    for _ in 0..15 {
+        sleep(span / 3).await;
+        there = done("attend", one.attend(span).await);
+        if third.is_none() {
+            third = claim(&one, "one").await;
+        }
+        if third.is_some() && there == 1 {
+            break;
+        }
+    }
+    assert_eq!(there, 1, "a worker that says nothing any more is counted");
+    let Some(third) = third else { panic!("a claim that nobody renews does not run out") };
+    assert!(third.token > second.token);
+    refuses(&two, &second, span).await;
+    refuses(&two, &first, span).await;
+    done("append of the owner", one.append_as(&third, &[marker("third")]).await);
+    done(
+        "checkpoint of the owner",
+        one.checkpoint(&third, "c", &Checkpoint { next: 1, state: json!(1) }).await,
+    );
+    done("renew of the owner", one.renew(&third, span).await);
+    let ids: Vec<_> = read_all(&two, 0, 10).await.iter().map(|(_, record)| id(record)).collect();
+    assert_eq!(ids, ["first", "third"], "what was refused left a trace, or what was taken is not there");
+    let fourth = done("acquire", two.acquire(0, "two").await);
+    assert!(fourth.token > third.token);
+    refuses(&one, &third, span).await;
+}
+
+/// Nothing is taken from an owner whose lease is stale.
+async fn refuses<L: EventLog>(log: &L, lease: &Lease, span: Duration) {
+    let saved = Checkpoint { next: 9, state: json!("stale") };
+    for (what, result) in [
+        ("an append", log.append_as(lease, &[marker("stale")]).await.map(drop)),
+        ("a checkpoint", log.checkpoint(lease, "c", &saved).await),
+        ("a claim's renewal", log.renew(lease, span).await),
+    ] {
+        assert_eq!(
+            result.err().map(|e| e.kind()),
+            Some(ErrorKind::Conflict),
+            "{what} of a stale owner is taken"
+        );
+    }
 }
 
 /// Runs the checks of a log behind a network, `log` being empty at first. After `cut`, requests still reach the log

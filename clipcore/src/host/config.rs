@@ -69,8 +69,7 @@ pub struct WorkerConfig {
     /// How long a claim lasts that is not renewed: so long nobody acts for the streams of a worker that has died.
     #[serde(with = "crate::config::secs")]
     pub claim: Duration,
-    /// How many partitions it claims at most; with fewer than there are, several workers share them. 0 is no limit: then
-    /// the first worker has all, and the others wait to take over.
+    /// How many partitions it has at most; 0, the default, leaves it at an even share of them, as many as every other worker.
     pub max_partitions: usize,
 }
 

@@ -25,8 +25,11 @@
 //! One stream's failure touches no other. At most [`max_streams`](HostConfig::max_streams) are live; what would start
 //! another is refused with a retryable `Unavailable`, before anything of it is acknowledged.
 
+mod claims;
 mod config;
 mod edge;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod live;
 mod parts;
 mod picture;
@@ -48,6 +51,8 @@ use tokio_util::task::TaskTracker;
 
 pub use self::config::{HostConfig, HostMode, StreamSettings, WorkerConfig};
 use self::edge::Edge;
+#[cfg(feature = "kafka")]
+pub use self::kafka::KafkaStreams;
 use self::live::Live;
 pub use self::parts::{HostParts, StreamFactory, StreamMake};
 #[cfg(feature = "redis")]

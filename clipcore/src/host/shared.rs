@@ -39,6 +39,11 @@ impl Shared {
         self.0.needs.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
     }
 
+    /// Whether the partition has been given, and nobody has said since that it is somebody else's.
+    pub(super) async fn has(&self, partition: u32) -> bool {
+        self.0.leases.lock().await.contains_key(&partition)
+    }
+
     /// A stream's view: until it says otherwise it needs everything.
     pub(super) fn of(&self, stream: &StreamId) -> Arc<SharedLog> {
         let partition = partition_of(stream, self.0.log.partitions());
@@ -111,7 +116,14 @@ impl EventLog for SharedLog {
     }
 
     async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()> {
-        self.shared.0.log.checkpoint(lease, consumer, checkpoint).await
+        let done = self.shared.0.log.checkpoint(lease, consumer, checkpoint).await;
+        if done.as_ref().is_err_and(|e| e.kind() == ErrorKind::Conflict) && self.shared.0.claimed {
+            let mut leases = self.shared.0.leases.lock().await;
+            if leases.get(&lease.partition) == Some(lease) {
+                leases.remove(&lease.partition);
+            }
+        }
+        done
     }
 
     async fn last_checkpoint(&self, partition: u32, consumer: &str) -> Result<Option<Checkpoint>> {
@@ -162,5 +174,23 @@ mod tests {
         shared.forget(&b);
         one.trim(0, 9).await.unwrap();
         assert_eq!(one.trimmed(0).await.unwrap(), 9);
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_the_log_refuses_is_known_to_be_gone() {
+        let log = Arc::new(MemoryLog::new(1));
+        let shared = Shared::new(log.clone(), true);
+        let view = shared.of(&StreamId::new("a").unwrap());
+        let checkpoint = Checkpoint { next: 1, state: serde_json::Value::Null };
+        assert_eq!(view.acquire(0, "x").await.unwrap_err().kind(), ErrorKind::Conflict);
+        let old = log.acquire(0, "one").await.unwrap();
+        shared.give(old.clone()).await;
+        view.checkpoint(&old, "a", &checkpoint).await.unwrap();
+        let new = log.acquire(0, "two").await.unwrap();
+        assert_eq!(view.checkpoint(&old, "a", &checkpoint).await.unwrap_err().kind(), ErrorKind::Conflict);
+        assert!(!shared.has(0).await);
+        shared.give(new).await;
+        view.checkpoint(&old, "a", &checkpoint).await.unwrap_err();
+        assert!(shared.has(0).await, "what is refused of an older lease says nothing of the present one");
     }
 }

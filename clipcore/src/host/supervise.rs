@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::live::Live;
 use super::registry::Known;
-use super::{Host, StreamMake, StreamState};
+use super::{Host, HostMode, StreamMake, StreamState};
 use crate::pipeline::{Pipeline, StreamStats};
 use crate::source::{LogSource, LogSourceConfig, PictureSource, Posted};
 use crate::{Error, Result, StreamId};
@@ -168,6 +168,10 @@ async fn let_go(
 ) {
     // Whoever brings something now waits for this, and starts the stream again.
     let _changing = host.0.changing.lock().await;
+    if matches!(host.0.mode, HostMode::Worker(_)) {
+        // A front may have given it other settings a moment ago.
+        super::worker::refresh(host).await;
+    }
     let Some(known) = host.0.registry.find(stream) else { return };
     {
         let mut lives = host.lives();

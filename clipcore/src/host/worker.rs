@@ -1,12 +1,14 @@
 //! The part of a host that shares streams with other processes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
+
+use futures::future::join_all;
 
 use super::{Host, StreamState, WorkerConfig};
 use crate::log::{Lease, Offset, Record, partition_of};
 use crate::source::LogSource;
-use crate::{ErrorKind, Result, StreamId};
+use crate::{Result, StreamId};
 
 /// How often a worker looks for streams that have begun.
 const LOOK: Duration = Duration::from_millis(100);
@@ -22,7 +24,7 @@ pub(super) async fn follow(host: Host) {
     }
 }
 
-async fn refresh(host: &Host) {
+pub(super) async fn refresh(host: &Host) {
     if let Err(error) = host.0.registry.refresh().await {
         tracing::warn!("what is kept of streams cannot be read, trying again: {error}");
     }
@@ -53,6 +55,7 @@ pub(super) async fn work(host: Host, config: WorkerConfig) {
             worker.known().await;
         }
         worker.arrivals().await;
+        worker.leave().await;
         if !pause(&worker.host, LOOK).await {
             break;
         }
@@ -61,102 +64,50 @@ pub(super) async fn work(host: Host, config: WorkerConfig) {
 }
 
 /// A partition that this worker has.
-struct Owned {
-    lease: Lease,
+pub(super) struct Owned {
+    pub(super) lease: Lease,
     /// When the claim was last known to hold, by `TimeSource::elapsed`.
-    held: Duration,
+    pub(super) held: Duration,
+    /// Others are to have it as soon as its streams have stopped.
+    pub(super) leaving: bool,
     /// How far its inbox was looked through for streams.
     next: Offset,
     /// Up to which offset each stream had been read when it was looked up.
     read: HashMap<StreamId, Offset>,
 }
 
-struct Worker {
-    host: Host,
-    config: WorkerConfig,
-    name: String,
-    owned: BTreeMap<u32, Owned>,
+impl Owned {
+    pub(super) fn new(lease: Lease, held: Duration, next: Offset) -> Self {
+        Self { lease, held, leaving: false, next, read: HashMap::new() }
+    }
+}
+
+pub(super) struct Worker {
+    pub(super) host: Host,
+    pub(super) config: WorkerConfig,
+    pub(super) name: String,
+    pub(super) owned: BTreeMap<u32, Owned>,
+    /// How many workers there were lately, the last count last.
+    pub(super) counts: VecDeque<usize>,
     /// Streams that could not be started when they were to be.
-    refused: HashSet<StreamId>,
+    pub(super) refused: HashSet<StreamId>,
 }
 
 impl Worker {
     fn new(host: Host, config: WorkerConfig) -> Self {
         let name = config.name_or("worker");
-        Self { host, config, name, owned: BTreeMap::new(), refused: HashSet::new() }
+        Self { host, config, name, owned: BTreeMap::new(), counts: VecDeque::new(), refused: HashSet::new() }
     }
 
-    /// Renews what it has, and claims what is free; whether there was some.
-    async fn claims(&mut self) -> bool {
-        let (log, span) = (self.host.0.log_shared.whole(), self.config.claim);
-        let most = if self.config.max_partitions == 0 { usize::MAX } else { self.config.max_partitions };
-        let mut gained = false;
-        for partition in 0..log.partitions() {
-            if let Some(owned) = self.owned.get_mut(&partition) {
-                let now = self.host.0.time.elapsed();
-                match log.renew(&owned.lease, span).await {
-                    Ok(()) => owned.held = now,
-                    Err(error) if error.kind() == ErrorKind::Conflict || now >= owned.held + span => {
-                        tracing::warn!(partition, "the partition is lost: {error}");
-                        self.lose(partition).await;
-                    }
-                    Err(error) => tracing::warn!(partition, "the claim could not be renewed: {error}"),
-                }
-            } else if self.owned.len() < most {
-                // Asked before: the claim may run from the moment that the log takes it.
-                let held = self.host.0.time.elapsed();
-                match log.claim(partition, &self.name, span).await {
-                    Ok(None) => {}
-                    Ok(Some(lease)) => match self.gain(lease, held).await {
-                        Ok(()) => gained = true,
-                        Err(error) => {
-                            tracing::warn!(partition, "the partition cannot be taken over yet: {error}");
-                        }
-                    },
-                    Err(error) => tracing::warn!(partition, "the partition cannot be claimed: {error}"),
-                }
-            }
-        }
-        gained
-    }
-
-    async fn gain(&mut self, lease: Lease, held: Duration) -> Result<()> {
-        let (host, partition) = (&self.host, lease.partition);
-        let inbox = host.0.inbox.acquire(partition, &self.name).await?;
-        let next = host.0.inbox.trimmed(partition).await?;
-        host.0.log_shared.give(lease.clone()).await;
-        host.0.inbox_shared.give(inbox).await;
-        for (stream, known) in host.0.registry.all() {
-            if known.state == StreamState::Live && self.partition(&stream) == partition {
-                host.hold(&stream);
-            }
-        }
-        self.owned.insert(partition, Owned { lease, held, next, read: HashMap::new() });
-        Ok(())
-    }
-
-    fn partition(&self, stream: &StreamId) -> u32 {
+    pub(super) fn partition(&self, stream: &StreamId) -> u32 {
         partition_of(stream, self.host.0.inbox.partitions())
-    }
-
-    /// Stops acting for a partition that is somebody else's.
-    async fn lose(&mut self, partition: u32) {
-        self.owned.remove(&partition);
-        for (stream, live) in self.host.lives().iter() {
-            if self.partition(stream) == partition {
-                live.stop.cancel();
-            }
-        }
-        let host = self.host.clone();
-        self.refused.retain(|stream| partition_of(stream, host.0.inbox.partitions()) != partition);
-        self.host.0.log_shared.take(partition).await;
-        self.host.0.inbox_shared.take(partition).await;
     }
 
     /// Starts what is kept as live and is not, and what has other settings anew.
     async fn known(&mut self) {
         for (stream, known) in self.host.0.registry.all() {
-            if known.state != StreamState::Live || !self.owned.contains_key(&self.partition(&stream)) {
+            let owned = self.owned.get(&self.partition(&stream));
+            if known.state != StreamState::Live || owned.is_none_or(|owned| owned.leaving) {
                 continue;
             }
             let live = self.host.lives().get(&stream).cloned();
@@ -169,9 +120,14 @@ impl Worker {
 
     /// Starts what something has come for.
     async fn arrivals(&mut self) {
-        for partition in self.owned.keys().copied().collect::<Vec<_>>() {
+        let staying = self.owned.iter().filter(|(_, owned)| !owned.leaving);
+        for partition in staying.map(|(partition, _)| *partition).collect::<Vec<_>>() {
             match self.arrived(partition).await {
                 Ok(streams) => {
+                    if !streams.is_empty() {
+                        // Whoever took it in has said before what it is.
+                        refresh(&self.host).await;
+                    }
                     for stream in streams {
                         self.start(stream).await;
                     }
@@ -224,21 +180,20 @@ impl Worker {
     }
 
     /// The host stops: once its streams have, others may go on with them at once.
-    async fn give_back(&mut self) {
+    async fn give_back(&self) {
         let host = &self.host;
+        let mut renewed = host.0.time.elapsed();
         while !host.lives().is_empty() {
             host.0.time.sleep(LOOK).await;
-            let log = host.0.log_shared.whole();
-            for owned in self.owned.values() {
-                if let Err(error) = log.renew(&owned.lease, self.config.claim).await {
-                    tracing::warn!("a claim could not be renewed: {error}");
-                }
+            let now = host.0.time.elapsed();
+            if now >= renewed + self.config.claim / 3 {
+                renewed = now;
+                join_all(self.owned.values().map(|owned| self.renewed(owned))).await;
             }
         }
-        for owned in self.owned.values() {
-            if let Err(error) = host.0.log_shared.whole().renew(&owned.lease, Duration::ZERO).await {
-                tracing::warn!("a claim could not be given back, it runs out by itself: {error}");
-            }
+        join_all(self.owned.values().map(|owned| self.release(&owned.lease))).await;
+        if let Err(error) = host.0.log_shared.whole().attend(Duration::ZERO).await {
+            tracing::debug!("others are not told that a worker has gone: {error}");
         }
     }
 }

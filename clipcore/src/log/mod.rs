@@ -132,7 +132,7 @@ pub trait EventLog: Send + Sync {
     async fn claim(&self, partition: u32, owner: &str, span: Duration) -> Result<Option<Lease>> {
         let _ = (partition, owner, span);
         Err(Error::new(ErrorKind::Unsupported, "this log cannot be shared by several workers")
-            .with_hint("let one process do it all, or keep the log in Redis"))
+            .with_hint("let one process do it all, or keep the log in Redis or Kafka"))
     }
 
     /// Holds a claimed partition for so long from now on; zero gives it back.
@@ -142,6 +142,17 @@ pub trait EventLog: Send + Sync {
     async fn renew(&self, lease: &Lease, span: Duration) -> Result<()> {
         let _ = (lease, span);
         Err(Error::new(ErrorKind::Unsupported, "this log cannot be shared by several workers"))
+    }
+
+    /// Says that this process is one of the workers that share the log's partitions, for so long from now on; zero: not any
+    /// more. Gives how many there are, itself counted, as far as it is known: a worker that has died counts until its time
+    /// is over.
+    ///
+    /// # Errors
+    /// `Io` or `Unavailable`.
+    async fn attend(&self, span: Duration) -> Result<usize> {
+        let _ = span;
+        Ok(1)
     }
 
     /// Stores `(state, offset)` of a consumer in one step.

@@ -13,6 +13,8 @@ pub struct Kafka {
     dir: tempfile::TempDir,
     server: Server,
     pub proxy: Proxy,
+    /// Further ways to it, each with a listener of its own.
+    pub others: Vec<Proxy>,
 }
 
 impl Kafka {
@@ -21,6 +23,14 @@ impl Kafka {
     /// # Panics
     /// Where it does not listen.
     pub fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, 0)
+    }
+
+    /// As [`start`](Self::start), with so many further ways to it: clients that begin with one go on with it.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn start_with(test: &str, others: usize) -> Option<Self> {
         if !lib().is_dir() {
             skipped(test, "target/kafka is not there (scripts/kafka.sh makes it; needs Maven)");
             return None;
@@ -32,17 +42,28 @@ impl Kafka {
         let server = Server::new();
         let (port, controller, internal) = (server.port, free_port(), free_port());
         let proxy = Proxy::new(port);
+        let ports: Vec<u16> = (0..others).map(|_| free_port()).collect();
+        let others: Vec<Proxy> = ports.iter().map(|port| Proxy::new(*port)).collect();
+        let (mut listeners, mut advertised, mut protocols) = (
+            format!("CLIENT://127.0.0.1:{port},INTERNAL://127.0.0.1:{internal}"),
+            format!("CLIENT://127.0.0.1:{},INTERNAL://127.0.0.1:{internal}", proxy.port),
+            "CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+        );
+        for (number, (port, other)) in ports.iter().zip(&others).enumerate() {
+            listeners += &format!(",OTHER{number}://127.0.0.1:{port}");
+            advertised += &format!(",OTHER{number}://127.0.0.1:{}", other.port);
+            protocols += &format!(",OTHER{number}:PLAINTEXT");
+        }
         let settings = format!(
             "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners=CLIENT://127.0.0.1:{port},INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=CLIENT://127.0.0.1:{},INTERNAL://127.0.0.1:{internal}\n\
+             listeners={listeners},CONTROLLER://127.0.0.1:{controller}\nadvertised.listeners={advertised}\n\
              controller.listener.names=CONTROLLER\ninter.broker.listener.name=INTERNAL\n\
-             listener.security.protocol.map=CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
+             listener.security.protocol.map={protocols}\nlog.dirs={}\n\
              offsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n\
              transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
-             transaction.state.log.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n\
+             transaction.state.log.num.partitions=1\n\
+             transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\ngroup.initial.rebalance.delay.ms=0\n\
              num.network.threads=2\nnum.io.threads=2\nlog.cleaner.dedupe.buffer.size=2097152\n",
-            proxy.port,
             dir.path().join("data").display(),
         );
         std::fs::write(dir.path().join("server.properties"), settings).expect("the settings can be written");
@@ -51,7 +72,7 @@ impl Kafka {
             .args(["format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"])
             .arg(dir.path().join("server.properties"));
         run(&mut format);
-        let mut kafka = Self { dir, server, proxy };
+        let mut kafka = Self { dir, server, proxy, others };
         kafka.resume();
         Some(kafka)
     }

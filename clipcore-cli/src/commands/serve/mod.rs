@@ -26,7 +26,7 @@ Examples:
   curl http://127.0.0.1:8484/v1/moments?stream=show
   curl -X PUT -d '{\"inputs\":[\"rtmp://localhost/live/key\"]}' http://127.0.0.1:8484/v1/streams/show
   clipcore serve token bot --scope ingest            a token, for a server that others can reach
-  CLIPCORE__SHARED__URL=redis://db clipcore serve --role fuse   a worker beside others; see docs/deploy.md
+  CLIPCORE__SHARED__URL=redis://db clipcore serve --role fuse   a worker beside others; see docs/howto/hosts.md
   clipcore serve --listen 0.0.0.0:8484               needs tokens; put a proxy with TLS in front
 
 What is answered 202 is on disk: after a crash, start it again on the same DIR and nothing is lost. /openapi.json
@@ -45,7 +45,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "LIST")]
     pub consent: Option<Consent>,
     /// What this process does of the work, with commas: gateway, fuse (record, detect), deliver; the processes of a deployment
-    /// share logs in Redis (see [shared] of --print-config)
+    /// share logs in Redis or Kafka (see [shared] of --print-config)
     #[arg(long, value_name = "LIST", default_value = "gateway,fuse,deliver")]
     pub role: Roles,
     /// The file of tokens; DIR/tokens.jsonl where absent

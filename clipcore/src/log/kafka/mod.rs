@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! clipcore.log          one message a call of append: key the stream's id, value the records, one line of JSON each
-//! clipcore.checkpoints  compacted: key "lease" or "checkpoint:CONSUMER", value JSON with the fencing token
+//! clipcore.checkpoints  compacted: key "lease" or "checkpoint:CONSUMER", value JSON with the fencing token; in partition 0
+//!                       also "worker:ID" of those that share the log
 //! ```
 //!
 //! `clipcore` is the [prefix](KafkaLogConfig::prefix); partition n of the one belongs to partition n of the other. Both topics are
@@ -25,17 +26,22 @@
 //! A process that dies within a transaction holds readers up until Kafka ends it, after [`timeout`](KafkaLogConfig::timeout).
 //!
 //! # Leases
-//! All owners of a partition use one transactional id: whoever [acquires](EventLog::acquire) it makes Kafka refuse the former owner's
-//! checkpoints. Nothing runs out by itself. A lease is used through the log that acquired it.
+//! All owners of a partition use one transactional id: whoever [acquires](EventLog::acquire) or [claims](EventLog::claim) it makes
+//! Kafka refuse the former owner's checkpoints and [appends](EventLog::append_as). A claim runs out for those who have seen
+//! it unrenewed for its span, each by a clock of its own; whoever has just come waits for the whole span. Where Kafka ends a
+//! transaction that took too long, its owner goes on under a new epoch of the id, unless another has come. A lease is used
+//! through the log that acquired it.
 
-mod client;
+pub(crate) mod client;
 mod owners;
 mod producer;
-mod reader;
+pub(crate) mod reader;
+mod sizes;
+mod workers;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -44,16 +50,17 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use self::client::{admin, explain, topics};
+use self::client::{Admin, admin, explain, topics};
 use self::owners::Owners;
 use self::reader::{Committed, Reader};
+use self::workers::Workers;
 use self::writer::KafkaWriter;
 use super::appends::{Request, Writer};
 use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition};
 use crate::durable::blocking;
 use crate::event::Kinds;
 use crate::ids::random;
-use crate::{Error, ErrorKind, Result, config};
+use crate::{Error, ErrorKind, Result, StreamId, config};
 
 /// Most records of a message.
 const RECORDS: usize = 1 << BITS;
@@ -103,7 +110,7 @@ impl KafkaLogConfig {
         format!("{}.checkpoints", self.prefix)
     }
 
-    fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if !(1..=64).contains(&self.prefix.len()) || !self.prefix.bytes().all(fits) {
             return Err(Error::config("this cannot begin the names of topics")
@@ -135,6 +142,9 @@ pub struct KafkaLog {
     partitions: Vec<Partition>,
     config: KafkaLogConfig,
     kinds: Kinds,
+    /// Made with the first trim.
+    admin: OnceLock<Admin>,
+    workers: Arc<Mutex<Workers>>,
 }
 
 #[derive(Debug)]
@@ -150,6 +160,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Makes the topics of the log where they are missing; gives how many partitions they have.
+async fn made(config: &KafkaLogConfig) -> Result<u32> {
+    let wanted = [
+        (config.log_topic(), "delete", config.partitions),
+        (config.checkpoint_topic(), "compact", config.partitions),
+    ];
+    match topics(config, &wanted).await?[..] {
+        [log, checkpoints] if log == checkpoints => Ok(log),
+        ref all => Err(Error::config(format!("the topics of the log have {all:?} partitions"))
+            .with_context("prefix", &config.prefix)
+            .with_hint("both need the same number: choose another prefix, or make the topics again")),
+    }
+}
+
 /// The offset of a message's first record.
 fn offset_of(message: i64) -> Offset {
     (message.max(0) as u64) << BITS
@@ -163,18 +187,30 @@ impl KafkaLog {
     /// `Config` for settings that make no sense; `Unavailable` or `Timeout` where the brokers cannot be reached.
     pub async fn open(mut config: KafkaLogConfig, kinds: Kinds) -> Result<Self> {
         config.validate()?;
-        config.partitions = topics(&config).await.map_err(|e| e.with_operation("kafka_log::open"))?;
+        config.partitions = made(&config).await.map_err(|e| e.with_operation("kafka_log::open"))?;
         let writer = crate::hex(&random::<16>()?);
         let partitions = (0..config.partitions)
             .map(|number| {
                 let reader = Arc::new(Mutex::new(Reader::new(&config, config.log_topic(), number)));
                 let committed = Arc::new(Committed::default());
-                let remote = KafkaWriter::new(&config, number, &writer, reader.clone(), committed.clone());
                 let owners = Arc::new(Mutex::new(Owners::new(&config, number)));
+                let (read, noted) = (reader.clone(), committed.clone());
+                let remote = KafkaWriter::new(&config, number, &writer, read, noted, owners.clone());
                 Partition { appends: Writer::start(remote), reader, committed, owners }
             })
             .collect();
-        Ok(Self { partitions, config, kinds })
+        let workers = Arc::new(Mutex::new(Workers::new(&config, &writer)));
+        Ok(Self { partitions, config, kinds, admin: OnceLock::new(), workers })
+    }
+
+    fn admin(&self) -> Result<&Admin> {
+        match self.admin.get() {
+            Some(admin) => Ok(admin),
+            None => {
+                let made = admin(&self.config)?;
+                Ok(self.admin.get_or_init(|| made))
+            }
+        }
     }
 
     fn partition(&self, partition: u32) -> Result<&Partition> {
@@ -187,15 +223,8 @@ impl KafkaLog {
         let (reader, committed) = (part.reader.clone(), part.committed.clone());
         blocking(move || lock(&reader).bounds(&committed)).await
     }
-}
 
-#[async_trait]
-impl EventLog for KafkaLog {
-    fn partitions(&self) -> u32 {
-        self.config.partitions
-    }
-
-    async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
+    async fn append_with(&self, partition: u32, token: Option<u64>, records: &[Record]) -> Result<Offset> {
         let part = self.partition(partition)?;
         let lines = lines_of(records, &self.kinds, self.config.max_record_bytes)?;
         let Some(first) = records.first() else {
@@ -205,70 +234,134 @@ impl EventLog for KafkaLog {
         let key = if same { first.stream().to_string() } else { String::new() };
         let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
         let (reply, answer) = oneshot::channel();
-        part.appends.send(Request { key, token: None, lines, reply }).await.map_err(|_| gone())?;
+        part.appends.send(Request { key, token, lines, reply }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("kafka_log::append"))
     }
 
-    async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
+    /// What belongs to `stream`, or everything, among up to `max` records from `from` on, and where to go on.
+    async fn read_of(
+        &self,
+        partition: u32,
+        stream: Option<StreamId>,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
         let part = self.partition(partition)?;
         if max == 0 {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), from));
         }
         let (reader, committed, kinds) = (part.reader.clone(), part.committed.clone(), self.kinds.clone());
         let read = move || {
-            let mut records = Vec::new();
-            let mut bad = None;
-            let mut reader = lock(&reader);
+            let (mut records, mut looked, mut next, mut bad) = (Vec::new(), 0, from, None);
             let begin = i64::try_from(from >> BITS).unwrap_or(i64::MAX);
-            reader.read(begin, &committed, |message, _, text| {
+            lock(&reader).read(begin, &committed, |message, key, text| {
+                // A key says whose all of a message is.
+                let other = |stream: &StreamId| !key.is_empty() && key != stream.as_str().as_bytes();
+                let skip = stream.as_ref().is_some_and(other);
                 for (offset, line) in (offset_of(message)..).zip(text.split(|b| *b == b'\n')) {
                     if offset < from {
                         continue;
                     }
-                    if records.len() == max {
+                    if looked == max {
                         return Ok(false);
                     }
-                    match Record::from_json(line, &kinds) {
-                        Ok(record) => records.push((offset, record)),
-                        Err(e) => {
-                            bad = Some(e.with_context("offset", offset));
-                            return Ok(false);
+                    if !skip {
+                        match Record::from_json(line, &kinds) {
+                            Ok(record) if stream.as_ref().is_none_or(|s| s == record.stream()) => {
+                                records.push((offset, record));
+                            }
+                            Ok(_) => {}
+                            Err(e) => {
+                                bad = Some(e.with_context("offset", offset));
+                                return Ok(false);
+                            }
                         }
                     }
+                    (looked, next) = (looked + 1, offset + 1);
                 }
-                Ok(records.len() < max)
+                Ok(looked < max)
             })?;
             match bad {
                 // Those before it are given first.
-                Some(e) if records.is_empty() => {
+                Some(e) if looked == 0 => {
                     Err(Error::new(ErrorKind::Corrupt, "a record of the log cannot be read").with_source(e))
                 }
-                _ => Ok(records),
+                _ => Ok((records, next)),
             }
         };
         blocking(read).await.map_err(|e| e.with_operation("kafka_log::read"))
     }
 
-    async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease> {
+    /// Does something as an owner, or to become one.
+    async fn owners<T: Send + 'static>(
+        &self,
+        partition: u32,
+        what: &'static str,
+        work: impl FnOnce(&mut Owners) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let owners = self.partition(partition)?.owners.clone();
+        blocking(move || work(&mut lock(&owners))).await.map_err(|e| e.with_operation(what))
+    }
+}
+
+#[async_trait]
+impl EventLog for KafkaLog {
+    fn partitions(&self) -> u32 {
+        self.config.partitions
+    }
+
+    async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
+        self.append_with(partition, None, records).await
+    }
+
+    async fn append_as(&self, lease: &Lease, records: &[Record]) -> Result<Offset> {
+        self.append_with(lease.partition, Some(lease.token), records).await
+    }
+
+    async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
+        Ok(self.read_of(partition, None, from, max).await?.0)
+    }
+
+    async fn read_stream(
+        &self,
+        partition: u32,
+        stream: &StreamId,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
+        self.read_of(partition, Some(stream.clone()), from, max).await
+    }
+
+    async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease> {
         let owner = owner.to_owned();
-        blocking(move || lock(&owners).acquire(&owner))
-            .await
-            .map_err(|e| e.with_operation("kafka_log::acquire"))
+        self.owners(partition, "kafka_log::acquire", move |owners| owners.acquire(&owner)).await
+    }
+
+    async fn claim(&self, partition: u32, owner: &str, span: Duration) -> Result<Option<Lease>> {
+        let owner = owner.to_owned();
+        self.owners(partition, "kafka_log::claim", move |owners| owners.claim(&owner, span)).await
+    }
+
+    async fn renew(&self, lease: &Lease, span: Duration) -> Result<()> {
+        let held = lease.clone();
+        self.owners(lease.partition, "kafka_log::renew", move |owners| owners.renew(&held, span)).await
+    }
+
+    async fn attend(&self, span: Duration) -> Result<usize> {
+        let workers = self.workers.clone();
+        blocking(move || lock(&workers).attend(span)).await.map_err(|e| e.with_operation("kafka_log::attend"))
     }
 
     async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()> {
-        let owners = self.partition(lease.partition)?.owners.clone();
-        let (lease, consumer, checkpoint) = (lease.clone(), consumer.to_owned(), checkpoint.clone());
-        blocking(move || lock(&owners).checkpoint(&lease, &consumer, &checkpoint))
-            .await
-            .map_err(|e| e.with_operation("kafka_log::checkpoint"))
+        let (held, consumer, checkpoint) = (lease.clone(), consumer.to_owned(), checkpoint.clone());
+        let work = move |owners: &mut Owners| owners.checkpoint(&held, &consumer, &checkpoint);
+        self.owners(lease.partition, "kafka_log::checkpoint", work).await
     }
 
     async fn last_checkpoint(&self, partition: u32, consumer: &str) -> Result<Option<Checkpoint>> {
-        let owners = self.partition(partition)?.owners.clone();
         let consumer = consumer.to_owned();
-        blocking(move || lock(&owners).last_checkpoint(&consumer)).await
+        let work = move |owners: &mut Owners| owners.last_checkpoint(&consumer);
+        self.owners(partition, "kafka_log::last_checkpoint", work).await
     }
 
     async fn trim(&self, partition: u32, before: Offset) -> Result<()> {
@@ -283,14 +376,21 @@ impl EventLog for KafkaLog {
             .add_partition_offset(&self.config.log_topic(), partition as i32, KafkaOffset::Offset(before))
             .map_err(failed)?;
         let options = AdminOptions::new().request_timeout(Some(self.config.timeout));
-        let deleted = admin(&self.config)?.delete_records(&offsets, &options).await.map_err(failed)?;
+        let deleted = self.admin()?.delete_records(&offsets, &options).await.map_err(failed)?;
         for element in deleted.elements() {
             element.error().map_err(failed)?;
         }
+        lock(&self.partition(partition)?.reader).sizes().trimmed(before);
         Ok(())
     }
 
     async fn trimmed(&self, partition: u32) -> Result<Offset> {
         Ok(offset_of(self.bounds(partition).await?.0))
+    }
+
+    /// As far as this process has read the log.
+    async fn within(&self, partition: u32, bytes: u64) -> Result<Offset> {
+        let reader = self.partition(partition)?.reader.clone();
+        blocking(move || Ok(lock(&reader).sizes().within(bytes).map_or(0, offset_of))).await
     }
 }

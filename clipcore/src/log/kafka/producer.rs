@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::producer::{FutureRecord, Producer as _};
 
 use super::KafkaLogConfig;
-use super::client::{explain, settings};
+use super::client::{self, Producer, explain, settings};
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::{Error, Result};
 
@@ -18,13 +18,14 @@ pub(super) enum Failure {
     Aborted(Error),
     /// They may be there, at these offsets.
     Unknown(Error, Vec<i64>),
-    /// Somebody else has taken the transactional id over.
-    Fenced,
+    /// Somebody else has taken the transactional id over, or Kafka has ended the producer for good, a transaction having taken
+    /// too long. Where there are offsets, the messages may be there.
+    Fenced(Vec<i64>),
 }
 
 /// A producer with a transactional id. Its calls block.
 pub(super) struct Transactions {
-    producer: FutureProducer,
+    producer: Producer,
     timeout: Duration,
     config: KafkaLogConfig,
     /// What is left of an earlier transaction.
@@ -47,14 +48,10 @@ impl Transactions {
     /// Takes the id over: whoever had it is fenced off, and what it had not committed is aborted.
     pub(super) fn start(config: &KafkaLogConfig, id: &str) -> Result<Self> {
         let millis = |d: Duration| d.as_millis().max(1000).to_string();
-        let producer: FutureProducer = settings(config)
-            .set("transactional.id", id)
-            // What a process that died leaves open holds up readers for as long.
-            .set("transaction.timeout.ms", millis(config.timeout))
-            .set("message.timeout.ms", config.timeout.as_millis().to_string())
-            .set("linger.ms", "0")
-            .create()
-            .map_err(|e| explain(&e, config))?;
+        let mut client = settings(config);
+        // What a process that died leaves open holds up readers for as long.
+        client.set("transactional.id", id).set("transaction.timeout.ms", millis(config.timeout));
+        let producer = client::producer(config, &mut client)?;
         let clock = SystemTimeSource::new();
         loop {
             match producer.init_transactions(config.timeout) {
@@ -106,13 +103,14 @@ impl Transactions {
             }
             Err(e) => match self.failed(&e) {
                 Failure::Aborted(e) => Err(Failure::Unknown(e, offsets)),
+                Failure::Fenced(_) => Err(Failure::Fenced(offsets)),
                 failure => Err(failure),
             },
         }
     }
 
     /// Brings an earlier transaction to its end.
-    fn finish(&mut self) -> Result<(), Failure> {
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
         if matches!(self.unfinished, Some(Unfinished::Commit)) {
             match self.producer.commit_transaction(self.timeout) {
                 Ok(()) => self.unfinished = None,
@@ -134,8 +132,8 @@ impl Transactions {
         match self.producer.abort_transaction(self.timeout.min(Duration::from_secs(1))) {
             Ok(()) => self.unfinished = None,
             Err(e) => {
-                if let Failure::Fenced = self.failed(&e) {
-                    return Failure::Fenced;
+                if let fenced @ Failure::Fenced(_) = self.failed(&e) {
+                    return fenced;
                 }
             }
         }
@@ -153,9 +151,8 @@ impl Transactions {
             KafkaError::Transaction(e) => Some(e.code()),
             e => e.rdkafka_error_code(),
         };
-        let fatal = self.producer.client().fatal_error().is_some_and(|(code, _)| fenced(code));
-        if fatal || code.is_some_and(fenced) {
-            return Failure::Fenced;
+        if self.producer.client().fatal_error().is_some() || code.is_some_and(fenced) {
+            return Failure::Fenced(Vec::new());
         }
         Failure::Aborted(explain(e, &self.config))
     }

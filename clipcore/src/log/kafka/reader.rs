@@ -1,38 +1,52 @@
 //! Reads one partition of a topic, committed messages only.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::KafkaLogConfig;
-use super::client::{consumer, explain};
+use super::client::{PartitionConsumer, consumer, explain};
+use super::sizes::Sizes;
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::{Error, ErrorKind, Result};
 
+/// Bytes of messages that are kept for the next one to read them.
+const RECENT: usize = 1 << 20;
 /// How long a message that must be there may keep one waiting before the question is put again.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A consumer of one partition. Its calls block.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     config: KafkaLogConfig,
     topic: String,
     partition: u32,
-    consumer: Option<BaseConsumer>,
+    consumer: Option<PartitionConsumer>,
     /// What the consumer gives next; nothing where it was assigned nothing yet.
     position: Option<i64>,
     /// From the first offset up to the second there are only marks of transactions and what was aborted.
     barren: (i64, i64),
-    /// The message that was given last: whoever reads on may want the rest of it.
-    held: Option<Held>,
+    /// All messages from the first offset up to the second: several read the same, one after another, and whoever reads
+    /// on may want the rest of the last one.
+    recent: VecDeque<Held>,
+    span: (i64, i64),
+    bytes: usize,
+    sizes: Sizes,
 }
 
 struct Held {
     offset: i64,
     key: Vec<u8>,
     value: Vec<u8>,
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
 }
 
 impl std::fmt::Debug for Reader {
@@ -46,16 +60,16 @@ impl std::fmt::Debug for Reader {
 
 /// The offset after what this process was told is committed. Kafka answers a commit before its readers see it.
 #[derive(Debug, Default)]
-pub(super) struct Committed(AtomicI64);
+pub(crate) struct Committed(AtomicI64);
 
 impl Committed {
-    pub(super) fn note(&self, offset: i64) {
+    pub(crate) fn note(&self, offset: i64) {
         self.0.fetch_max(offset + 1, Ordering::SeqCst);
     }
 }
 
 impl Reader {
-    pub(super) fn new(config: &KafkaLogConfig, topic: String, partition: u32) -> Self {
+    pub(crate) fn new(config: &KafkaLogConfig, topic: String, partition: u32) -> Self {
         Self {
             config: config.clone(),
             topic,
@@ -63,11 +77,38 @@ impl Reader {
             consumer: None,
             position: None,
             barren: (0, 0),
-            held: None,
+            recent: VecDeque::new(),
+            span: (0, 0),
+            bytes: 0,
+            sizes: Sizes::default(),
         }
     }
 
-    fn consumer(&mut self) -> Result<&BaseConsumer> {
+    /// How much lies where, of what this process has read.
+    pub(super) fn sizes(&mut self) -> &mut Sizes {
+        &mut self.sizes
+    }
+
+    /// Keeps a message that was the first one from `from` on.
+    fn keep(&mut self, from: i64, held: Held) {
+        if self.span.1 != from {
+            self.recent.clear();
+            (self.span.0, self.bytes) = (from, 0);
+        }
+        self.span.1 = held.offset + 1;
+        self.sizes.note(held.offset, held.bytes());
+        self.bytes += held.bytes();
+        self.recent.push_back(held);
+        while self.bytes > RECENT
+            && self.recent.len() > 1
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.bytes -= oldest.bytes();
+            self.span.0 = oldest.offset + 1;
+        }
+    }
+
+    fn consumer(&mut self) -> Result<&PartitionConsumer> {
         if self.consumer.is_none() {
             self.consumer = Some(consumer(&self.config)?);
             self.position = None;
@@ -98,7 +139,7 @@ impl Reader {
 
     /// Gives messages (offset, key, value) from `from` on to `take`, until it has enough or the end is reached.
     /// A message that `take` does not want is given again by the next call.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         from: i64,
         committed: &Committed,
@@ -111,12 +152,16 @@ impl Reader {
         let config = self.config.clone();
         let failed = |e: &KafkaError| explain(e, &config).with_context("topic", &topic);
         let mut heard = clock.elapsed();
-        if let Some(held) = self.held.as_ref().filter(|held| held.offset == next) {
-            if !take(held.offset, &held.key, &held.value)? {
-                return Ok(());
+        if (self.span.0..self.span.1).contains(&next) {
+            for held in self.recent.iter().filter(|held| held.offset >= next) {
+                if !take(held.offset, &held.key, &held.value)? {
+                    return Ok(());
+                }
             }
-            next += 1;
+            next = self.span.1;
         }
+        // The consumer was told in this call where to read: what it says of an end was not said of an earlier one.
+        let mut fresh = false;
         while next < end && !(self.barren.0 == next && end <= self.barren.1) {
             self.consumer()?;
             // Borrowed apart from the position beside it.
@@ -132,12 +177,14 @@ impl Reader {
                         self.consumer = None;
                         continue;
                     }
+                    fresh = true;
                 }
                 None => {
                     let mut at = TopicPartitionList::new();
                     at.add_partition_offset(&topic, partition, Offset::Offset(next))
                         .map_err(|e| failed(&e))?;
                     consumer.assign(&at).map_err(|e| failed(&e))?;
+                    fresh = true;
                 }
             }
             self.position = Some(next);
@@ -152,14 +199,15 @@ impl Reader {
                     let of = |part: Option<&[u8]>| part.unwrap_or_default().to_vec();
                     let held = Held { offset, key: of(message.key()), value: of(message.payload()) };
                     drop(message);
+                    self.position = Some(offset + 1);
+                    let more = take(offset, &held.key, &held.value);
+                    self.keep(next, held);
                     next = offset + 1;
-                    self.position = Some(next);
-                    let more = take(held.offset, &held.key, &held.value);
-                    self.held = Some(held);
                     if !more? {
                         return Ok(());
                     }
                 }
+                Some(Err(KafkaError::PartitionEOF(_))) if !fresh => self.position = Some(-1),
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     self.barren = (next, end);
                     return Ok(());

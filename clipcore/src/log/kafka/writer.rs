@@ -1,8 +1,10 @@
-//! Appends of one process to one partition: each batch is one transaction, each call one message of it.
+//! Appends of one process to one partition: each batch is one transaction, each call one message of it. Those of the
+//! partition's owner go through the owner's transactional id, others through one of this process's own.
 
 use std::sync::{Arc, Mutex};
 
 use super::client::MESSAGE_BYTES;
+use super::owners::Owners;
 use super::producer::{Failure, Transactions};
 use super::reader::{Committed, Reader};
 use super::{KafkaLogConfig, RECORDS, lock, offset_of};
@@ -21,9 +23,18 @@ pub(super) struct KafkaWriter {
     id: String,
     reader: Arc<Mutex<Reader>>,
     committed: Arc<Committed>,
+    owners: Arc<Mutex<Owners>>,
     transactions: Option<Transactions>,
-    /// Where the messages of a transaction are, if they are: those that begin a call.
-    unknown: Option<Vec<i64>>,
+    failed: Option<Failed>,
+}
+
+/// A transaction that was not heard of to its end.
+#[derive(Debug)]
+struct Failed {
+    /// The token of the owner whose it is, where it is an owner's.
+    token: Option<u64>,
+    /// Where the messages that begin a call are, if they are there; none where they are not.
+    offsets: Vec<i64>,
 }
 
 impl KafkaWriter {
@@ -33,9 +44,19 @@ impl KafkaWriter {
         writer: &str,
         reader: Arc<Mutex<Reader>>,
         committed: Arc<Committed>,
+        owners: Arc<Mutex<Owners>>,
     ) -> Self {
         let id = format!("{}-{writer}-{partition}", config.prefix);
-        Self { config: config.clone(), partition, id, reader, committed, transactions: None, unknown: None }
+        Self {
+            config: config.clone(),
+            partition,
+            id,
+            reader,
+            committed,
+            owners,
+            transactions: None,
+            failed: None,
+        }
     }
 
     /// A producer that has no part in what was left unfinished: with it the id is taken over from the former one.
@@ -68,61 +89,99 @@ fn messages(lines: &[String]) -> Vec<String> {
     messages
 }
 
+impl KafkaWriter {
+    async fn send_own(&mut self, texts: Vec<(String, String)>) -> Result<Vec<i64>, Failure> {
+        let mut transactions = self.started().await.map_err(Failure::Aborted)?;
+        let (topic, partition) = (self.config.log_topic(), self.partition);
+        let (transactions, sent) = blocking(move || {
+            let sent = transactions.send(&topic, partition, &borrowed(&texts));
+            Ok((transactions, sent))
+        })
+        .await
+        .map_err(Failure::Aborted)?;
+        // After a failure it takes the id over anew, which settles what was left.
+        self.transactions = sent.is_ok().then_some(transactions);
+        sent
+    }
+
+    async fn send_as_owner(&self, token: u64, texts: Vec<(String, String)>) -> Result<Vec<i64>, Failure> {
+        let (topic, owners) = (self.config.log_topic(), self.owners.clone());
+        let sent = blocking(move || {
+            let mut owners = lock(&owners);
+            Ok(match owners.send(token, &topic, &borrowed(&texts)) {
+                Err(Failure::Fenced(_)) => Err(Failure::Aborted(owners.stale(token))),
+                sent => sent,
+            })
+        });
+        sent.await.map_err(Failure::Aborted)?
+    }
+}
+
+fn borrowed(texts: &[(String, String)]) -> Vec<(&str, &str)> {
+    texts.iter().map(|(key, text)| (&**key, &**text)).collect()
+}
+
 impl Remote for KafkaWriter {
     async fn send(&mut self, calls: &[Request]) -> Result<Vec<Offset>> {
-        let mut transactions = self.started().await?;
         let mut texts = Vec::new();
         let mut firsts = Vec::with_capacity(calls.len());
         for call in calls {
             firsts.push(texts.len());
             texts.extend(messages(&call.lines).into_iter().map(|text| (call.key.clone(), text)));
         }
-        let (topic, partition) = (self.config.log_topic(), self.partition);
-        let (transactions, sent) = blocking(move || {
-            let borrowed: Vec<_> = texts.iter().map(|(key, text)| (&**key, &**text)).collect();
-            let sent = transactions.send(&topic, partition, &borrowed);
-            Ok((transactions, sent))
-        })
-        .await?;
+        let token = calls.first().and_then(|call| call.token);
+        let sent = match token {
+            None => self.send_own(texts).await,
+            Some(token) => self.send_as_owner(token, texts).await,
+        };
         let begins =
             |offsets: &[i64]| firsts.iter().filter_map(|i| offsets.get(*i).copied()).collect::<Vec<_>>();
-        match sent {
+        let (error, offsets) = match sent {
             Ok(offsets) => {
-                self.transactions = Some(transactions);
                 if let Some(last) = offsets.last() {
                     self.committed.note(*last);
                 }
-                Ok(begins(&offsets).into_iter().map(offset_of).collect())
+                return Ok(begins(&offsets).into_iter().map(offset_of).collect());
             }
-            Err(Failure::Aborted(e)) => Err(e),
-            Err(Failure::Unknown(e, offsets)) => {
-                self.unknown = Some(begins(&offsets));
-                Err(e)
-            }
+            Err(Failure::Unknown(e, offsets)) => (e, begins(&offsets)),
+            Err(Failure::Aborted(e)) => (e, Vec::new()),
             // The id is this process's own.
-            Err(Failure::Fenced) => {
-                Err(Error::new(ErrorKind::Unavailable, "Kafka ended a transaction that took too long")
-                    .with_context("brokers", &self.config.brokers))
+            Err(Failure::Fenced(offsets)) => {
+                let text = "Kafka ended a transaction that took too long";
+                let error = Error::new(ErrorKind::Unavailable, text);
+                (error.with_context("brokers", &self.config.brokers), begins(&offsets))
             }
-        }
+        };
+        self.failed = Some(Failed { token, offsets });
+        Err(error)
     }
 
     async fn settle(&mut self) -> Result<Option<Vec<Offset>>> {
-        let transactions = self.started().await?;
-        self.transactions = Some(transactions);
-        let Some(offsets) = self.unknown.clone() else { return Ok(None) };
-        let Some(first) = offsets.first().copied() else { return Ok(None) };
-        let (reader, committed) = (self.reader.clone(), self.committed.clone());
-        let there = blocking(move || {
-            let mut there = false;
-            lock(&reader).read(first, &committed, |offset, _, _| {
-                there = offset == first;
-                Ok(false)
-            })?;
-            Ok(there)
-        })
-        .await?;
-        self.unknown = None;
+        let Some(Failed { token, offsets }) = &self.failed else { return Ok(None) };
+        let first = offsets.first().copied();
+        match *token {
+            None => self.transactions = Some(self.started().await?),
+            Some(token) => {
+                let owners = self.owners.clone();
+                blocking(move || lock(&owners).settle(token)).await?;
+            }
+        }
+        let mut there = false;
+        if let Some(first) = first {
+            let (reader, committed) = (self.reader.clone(), self.committed.clone());
+            // Readers pass by it once it is known what became of it.
+            committed.note(first);
+            there = blocking(move || {
+                let mut there = false;
+                lock(&reader).read(first, &committed, |offset, _, _| {
+                    there = offset == first;
+                    Ok(false)
+                })?;
+                Ok(there)
+            })
+            .await?;
+        }
+        let offsets = self.failed.take().map(|failed| failed.offsets).unwrap_or_default();
         Ok(there.then(|| offsets.into_iter().map(offset_of).collect()))
     }
 }

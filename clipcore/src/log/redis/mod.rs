@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! clipcore:log              hash: format, partitions
+//! clipcore:workers          sorted set: the workers that share the partitions, until when
 //! {clipcore:0}:log          hash: id, next offset, bytes so far, fencing token, owner
 //! {clipcore:0}:records      stream: entry OFFSET-0, field r: the record as one line of CloudEvents JSON
 //! {clipcore:0}:sizes        sorted set: how many bytes lie before every 256th record or so
@@ -341,6 +342,13 @@ impl EventLog for RedisLog {
         call.arg(&keys.id).arg(lease.token).arg(span.as_millis() as u64);
         let answer: Vec<String> = self.writes.run(&self.scripts.renew, &call).await?;
         owners(&answer, lease, keys)
+    }
+
+    async fn attend(&self, span: Duration) -> Result<usize> {
+        let key = format!("{}:workers", self.config.prefix);
+        let mut call = self.scripts.attend.call(&[&key]);
+        call.arg(&self.writer).arg(span.as_millis() as u64);
+        self.writes.run(&self.scripts.attend, &call).await
     }
 
     async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()> {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clipcore::conformance::log as kit;
 use clipcore::event::Kinds;
+use clipcore::host::{KafkaStreams, Known, StreamSettings, StreamState, StreamStore};
 use clipcore::log::{Checkpoint, EventLog, KafkaLog, KafkaLogConfig};
-use clipcore::{ErrorKind, Result};
+use clipcore::{ErrorKind, Result, StreamId};
 use serde_json::json;
 
 use crate::log_writers::Writers;
@@ -29,17 +30,39 @@ async fn conforms() {
     let fresh = || format!("fresh{}", number.fetch_add(1, Ordering::Relaxed));
     let make = async || open(&KafkaLogConfig { partitions: 2, ..config(&kafka, &fresh()) }).await;
     let (reopened, shared) = (config(&kafka, "reopened"), config(&kafka, "shared"));
+    let claimed = config(&kafka, "claimed");
     futures::join!(
         kit::log(make),
         kit::log_reopened(async || open(&reopened).await),
-        kit::log_shared(async || open(&shared).await)
+        kit::log_shared(async || open(&shared).await),
+        kit::log_claimed(async || open(&claimed).await, Duration::from_millis(1500), tokio::time::sleep),
+        streams_are_the_same_everywhere(&kafka),
     );
+}
+
+async fn streams_are_the_same_everywhere(kafka: &Kafka) {
+    let open = async || KafkaStreams::open(config(kafka, "streams")).await.unwrap();
+    let (one, two) = (open().await, open().await);
+    assert!(one.load().await.unwrap().is_empty());
+    let known = |state, input: &str| Known {
+        state,
+        settings: StreamSettings { inputs: vec![input.to_owned()], ..StreamSettings::default() },
+    };
+    let [a, b] = ["a", "b"].map(|id| StreamId::new(id).unwrap());
+    one.save(&a, &known(StreamState::Live, "first")).await.unwrap();
+    two.save(&b, &known(StreamState::Live, "b")).await.unwrap();
+    let second = known(StreamState::Ended, "second");
+    two.save(&a, &second).await.unwrap();
+    for store in [&one, &two, &open().await] {
+        let all = store.load().await.unwrap();
+        assert_eq!((all.len(), &all[&a]), (2, &second));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_of_network_and_broker_cost_nothing() {
     let Some(mut kafka) = Kafka::start("kafka::failures_of_network_and_broker_cost_nothing") else { return };
-    let config = KafkaLogConfig { timeout: Duration::from_secs(2), ..config(&kafka, "cut") };
+    let config = KafkaLogConfig { timeout: Duration::from_secs(3), ..config(&kafka, "cut") };
     let log = open(&config).await.unwrap();
     let mend = async || kafka.proxy.mend();
     kit::log_interrupted(&log, async || kafka.proxy.lose_answers(), mend).await;

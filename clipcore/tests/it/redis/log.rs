@@ -36,6 +36,8 @@ async fn conforms() {
     kit::log_reopened(async || open(&same).await).await;
     let same = config(redis.port(), &fresh());
     kit::log_shared(async || open(&same).await).await;
+    let same = config(redis.port(), &fresh());
+    kit::log_claimed(async || open(&same).await, Duration::from_millis(600), tokio::time::sleep).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,3 +7,4 @@ mod sink;
 mod source;
 #[cfg(feature = "redis-tls")]
 mod tls;
+mod workers;

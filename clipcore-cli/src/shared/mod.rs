@@ -1,0 +1,101 @@
+//! The logs that the processes of several machines share.
+
+#[cfg(feature = "kafka")]
+mod kafka;
+mod redis;
+mod url;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clipcore::event::Kinds;
+use clipcore::host::{StreamStore, WorkerConfig};
+use clipcore::log::EventLog;
+use clipcore::log::redis::{RedisDurability, RedisLogConfig};
+use clipcore::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+pub use self::url::SharedUrl;
+
+/// What the processes of a deployment share; without `url` there is but one process, with its logs in files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SharedConfig {
+    /// The Redis server or the Kafka brokers that hold the logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<SharedUrl>,
+    /// What the names of its keys or topics begin with.
+    pub prefix: String,
+    /// Into how many parts new logs are divided: so many workers can share the streams.
+    pub partitions: u32,
+    /// What the settings of a Redis server must promise.
+    pub durability: RedisDurability,
+    /// How long a call may take, attempts after a lost connection included, in seconds.
+    #[serde(with = "clipcore::config::secs")]
+    pub timeout: Duration,
+    /// How this process claims partitions.
+    pub worker: WorkerConfig,
+    /// What only Kafka needs.
+    pub kafka: KafkaConfig,
+}
+
+/// What only logs in Kafka need.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// On how many brokers new topics are kept; 0 leaves it to the brokers' default.
+    pub replication: u8,
+    /// Further settings of librdkafka, by its names.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Default for SharedConfig {
+    fn default() -> Self {
+        let log = RedisLogConfig::default();
+        Self {
+            url: None,
+            prefix: log.prefix,
+            partitions: 16,
+            durability: log.durability,
+            timeout: log.timeout,
+            worker: WorkerConfig::default(),
+            kafka: KafkaConfig::default(),
+        }
+    }
+}
+
+/// The logs, opened.
+pub(crate) struct Shared {
+    /// What was taken in.
+    pub(crate) inbox: Arc<dyn EventLog>,
+    /// What was found.
+    pub(crate) log: Arc<dyn EventLog>,
+    /// How far deliveries have come; it holds no records.
+    pub(crate) offsets: Arc<dyn EventLog>,
+    /// What is known of streams.
+    pub(crate) streams: Arc<dyn StreamStore>,
+}
+
+impl SharedConfig {
+    /// Opens the logs, or begins them. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// `Config` without `url`, or where this program was built without what it names; else what the server says.
+    pub(crate) async fn open(&self, kinds: &Kinds) -> Result<Shared> {
+        let shared = match &self.url {
+            Some(SharedUrl::Redis(url)) => redis::open(self, url, kinds).await,
+            #[cfg(feature = "kafka")]
+            Some(SharedUrl::Kafka(brokers)) => kafka::open(self, brokers, kinds).await,
+            #[cfg(not(feature = "kafka"))]
+            Some(SharedUrl::Kafka(_)) => {
+                Err(Error::config("this clipcore was built without Kafka").with_hint(
+                    "build it with: cargo install --path clipcore-cli --features kafka (needs cmake and a C compiler)",
+                ))
+            }
+            None => Err(Error::config("one process with some of the roles needs logs that it shares with the others")
+                .with_hint("set shared.url to a Redis server or Kafka brokers: CLIPCORE__SHARED__URL=redis://HOST:6379, or url in [shared] of the --config file")),
+        };
+        shared.map_err(|e| e.with_context("section", "shared"))
+    }
+}
