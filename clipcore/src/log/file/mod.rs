@@ -39,7 +39,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::consumers::Consumers;
 use self::segment::Segment;
 use self::writer::{Request, View, Writer, lock};
-use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition};
+use super::{
+    Checkpoint, EventLog, Lease, Offset, Record, RewriteRecord, RewriteState, lines_of, no_partition,
+};
 use crate::durable::{self, Durability, blocking, create_dir, replace, sync_dir, write_error};
 use crate::event::Kinds;
 use crate::{Error, ErrorKind, Result};
@@ -190,6 +192,17 @@ impl Partition {
     }
 }
 
+impl Partition {
+    /// Asks the writer; gives the offset of the first line.
+    async fn call(&self, lines: Vec<String>, seal: bool) -> Result<Offset> {
+        let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
+        let (reply, answer) = oneshot::channel();
+        let calls = self.calls.as_ref().ok_or_else(gone)?;
+        calls.send(Request { lines, seal, reply }).await.map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
 impl Drop for Partition {
     fn drop(&mut self) {
         self.calls = None;
@@ -208,11 +221,7 @@ impl EventLog for FileLog {
     async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
         let part = self.partition(partition)?;
         let lines = lines_of(records, &self.kinds, self.config.max_record_bytes)?;
-        let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
-        let (reply, answer) = oneshot::channel();
-        let calls = part.calls.as_ref().ok_or_else(gone)?;
-        calls.send(Request { lines, reply }).await.map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("log::append"))
+        part.call(lines, false).await.map_err(|e| e.with_operation("log::append"))
     }
 
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
@@ -305,6 +314,25 @@ impl EventLog for FileLog {
         })
         .await
         .map_err(|e| e.with_operation("log::within"))
+    }
+
+    async fn rewrite(&self, partition: u32, change: RewriteRecord) -> Result<usize> {
+        let part = self.partition(partition)?;
+        let sealed = part.call(Vec::new(), true).await;
+        let (dir, view) = (part.dir.clone(), part.view.clone());
+        let work = move || sealed.and_then(|_| rewrite::sealed(&dir, &view, &*change));
+        blocking(work).await.map_err(|e| e.with_operation("log::rewrite"))
+    }
+
+    async fn rewrite_checkpoints(&self, partition: u32, change: RewriteState) -> Result<usize> {
+        let part = self.partition(partition)?;
+        let (dir, consumers) = (part.dir.clone(), part.consumers.clone());
+        blocking(move || {
+            let _consumers = lock(&consumers);
+            rewrite::checkpoints(&dir, &mut |consumer, state, _| change(consumer, state))
+        })
+        .await
+        .map_err(|e| e.with_operation("log::rewrite"))
     }
 }
 

@@ -43,7 +43,7 @@ fn read_into(
     let mut bytes = 0;
     let mut from = from;
     while out.len() < max && bytes < MAX_BYTES {
-        let (base, place, end, next) = {
+        let (base, edition, place, end, next) = {
             let view = lock(view);
             from = from.max(view.segments.first().map_or(0, |s| s.base));
             if from >= view.next {
@@ -53,8 +53,8 @@ fn read_into(
             let Some(segment) = view.segments.get(at) else { break };
             let place = segment.place(from);
             match view.segments.get(at + 1) {
-                Some(following) => (segment.base, place, None, following.base),
-                None => (segment.base, place, Some(view.active_len), view.next),
+                Some(following) => (segment.base, segment.edition, place, None, following.base),
+                None => (segment.base, segment.edition, place, Some(view.active_len), view.next),
             }
         };
         let path = segment::path(dir, base);
@@ -68,6 +68,11 @@ fn read_into(
                 return Err(Error::io(e, path).with_operation("log::read"));
             }
         };
+        let is_same = |segment: &&mut Segment| segment.base == base && segment.edition == edition;
+        // It may have been replaced before it was opened; then the place is another's.
+        if !lock(view).segments.iter_mut().any(|segment| is_same(&segment)) {
+            continue;
+        }
         let mut seen = Segment::new(base);
         while frames.next < next && out.len() < max && bytes < MAX_BYTES {
             let (pos, offset) = (frames.pos, frames.next);
@@ -85,7 +90,7 @@ fn read_into(
         }
         from = frames.next.max(from);
         // The index of an older segment is learnt while it is read.
-        if let Some(segment) = lock(view).segments.iter_mut().find(|s| s.base == base) {
+        if let Some(segment) = lock(view).segments.iter_mut().find(is_same) {
             segment.learn(&seen);
         }
     }

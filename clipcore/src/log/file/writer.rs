@@ -18,6 +18,8 @@ const COMMIT_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) lines: Vec<String>,
+    /// What was there before goes into a segment that is not added to any more.
+    pub(super) seal: bool,
     pub(super) reply: oneshot::Sender<Result<Offset>>,
 }
 
@@ -107,7 +109,7 @@ impl Writer {
 
     /// Appends the lines of all calls and makes them visible; gives the first one's offset.
     fn commit(&mut self, group: &[Request]) -> Result<Offset> {
-        self.rotate_if_full()?;
+        self.rotate(group.iter().any(|call| call.seal))?;
         if self.unlisted {
             sync_dir(&self.dir)?;
             self.unlisted = false;
@@ -137,8 +139,10 @@ impl Writer {
         Ok(first)
     }
 
-    fn rotate_if_full(&mut self) -> Result<()> {
-        if self.file.len() < self.segment_bytes {
+    /// Begins a new segment where this one is full, or it is to be sealed and not empty.
+    fn rotate(&mut self, seal: bool) -> Result<()> {
+        let least = if seal { 1 } else { self.segment_bytes };
+        if self.file.len() < least {
             return Ok(());
         }
         // The segment that is left behind must hold, whatever the durability: it is not mended on opening.
