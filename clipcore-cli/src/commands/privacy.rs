@@ -73,6 +73,9 @@ pub struct EraseArgs {
     /// The words and pseudonyms of this viewer, named as the platform names them
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// The viewer of this platform only, the part of an event's source before its first colon; of all where absent
+    #[arg(long, value_name = "NAME", requires = "user")]
+    pub platform: Option<String>,
     /// Why, for the list of what was done
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub why: String,
@@ -124,7 +127,10 @@ fn erase(args: &EraseArgs) -> Result<()> {
             erased.lines += Catalog::erase(&args.dir, stream)?;
             (format!("stream {stream}"), erased)
         }
-        (None, user) => ("a viewer".to_owned(), folder.erase_user(user.as_deref().unwrap_or_default())?),
+        (None, user) => {
+            let user = user.as_deref().unwrap_or_default();
+            ("a viewer".to_owned(), folder.erase_user(args.platform.as_deref(), user)?)
+        }
     };
     note(&args.dir, &args.by.clone().unwrap_or_else(user), "erase", &subject, &args.why, &erased)?;
     Ok(output::json_line(&erased)?)

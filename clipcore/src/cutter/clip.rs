@@ -128,6 +128,18 @@ impl Clip {
     }
 }
 
+/// What is left of the name of a file in `clips/` behind its stream and start, where it is one of `stream`'s.
+#[cfg(feature = "runtime")]
+pub(crate) fn clip_file_of<'n>(name: &'n str, stream: &StreamId) -> Option<&'n str> {
+    let (start, rest) = name.strip_prefix(stream.as_str())?.strip_prefix('_')?.split_once('_')?;
+    // Nine characters at least, three of them after the point.
+    let is_start = start.len() >= 9
+        && start.rfind('.') == Some(start.len() - 4)
+        && start.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    // Else the stream's name is longer.
+    (is_start && !rest.contains('_')).then_some(rest)
+}
+
 /// The id of the clip that shows a moment on a camera.
 pub fn clip_id(moment: &str, camera: &CameraId, profile: Profile) -> Arc<str> {
     stable_id(&[b"clip", moment.as_bytes(), camera.as_str().as_bytes(), profile.as_str().as_bytes()]).into()

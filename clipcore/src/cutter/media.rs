@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::task::TaskTracker;
 
 use super::cut::{CutReport, CutRequest, PreparedHead, cut, prepare_head};
-use super::{Clip, ClipState, Cutter, Deliveries, Profile, Span, clip_id, stills, verify};
+use super::{Clip, ClipState, Cutter, Deliveries, Profile, Span, clip_file_of, clip_id, stills, verify};
 use crate::fusion::{Moment, MomentState};
 use crate::media::ffmpeg::Ffmpeg;
 use crate::recorder::{Pin, Recording};
@@ -335,11 +335,7 @@ impl Inner {
 /// Whether a file in `clips/` is one that a former process has left unfinished for `stream`; other streams of this process
 /// may be writing theirs.
 fn is_leftover(name: &str, stream: &StreamId) -> bool {
-    let of_stream = name.strip_prefix(stream.as_str()).and_then(|rest| rest.strip_prefix('_'));
-    let start = of_stream.and_then(|rest| rest.split_once('_')).map(|(start, _)| start);
-    // As `make` writes it: nine characters at least, three of them after the point.
-    let is_start = |start: &str| start.len() >= 9 && start.rfind('.') == Some(start.len() - 4);
-    name.ends_with(".tmp") && start.is_some_and(is_start)
+    name.ends_with(".tmp") && clip_file_of(name, stream).is_some()
 }
 
 /// The path of a file in `clips/`, relative to the output folder.
@@ -367,9 +363,12 @@ mod tests {
     fn a_new_stream_leaves_alone_what_others_are_writing() {
         let stream = StreamId::new("show").unwrap();
         assert!(is_leftover("show_00012.345_0a1b.mp4.tmp", &stream));
-        for other in
-            ["show_2_00012.345_0a1b.mp4.tmp", "shower_00012.345_0a1b.mp4.tmp", "show_00012.345_0a1b.mp4"]
-        {
+        for other in [
+            "show_2_00012.345_0a1b.mp4.tmp",
+            "shower_00012.345_0a1b.mp4.tmp",
+            "show_00012.345_0a1b.mp4",
+            "show_00012.345_00001.000_0a1b.mp4.tmp",
+        ] {
             assert!(!is_leftover(other, &stream), "{other}");
         }
     }

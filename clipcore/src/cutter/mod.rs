@@ -15,6 +15,8 @@ mod stills;
 mod verify;
 
 use async_trait::async_trait;
+#[cfg(feature = "runtime")]
+pub(crate) use clip::clip_file_of;
 pub use clip::{Clip, ClipState, Profile, Span, clip_id};
 #[cfg(feature = "media")]
 pub use cut::{CutReport, CutRequest, PreparedHead, cut, prepare_head};

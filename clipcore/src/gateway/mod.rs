@@ -69,6 +69,7 @@
 mod access;
 mod app;
 mod body;
+mod erase;
 mod events;
 mod extract;
 mod feed;
@@ -97,6 +98,9 @@ use crate::Result;
 use crate::webhook as hooks;
 pub use crate::webhook::{HookSecret, verify_hook};
 
+/// Erasures that connections may not have heard of yet; one that is further behind ends.
+const ERASED: usize = 16;
+
 /// The gateway of a host; see the [module](self). Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway(Arc<App>);
@@ -121,6 +125,7 @@ impl Gateway {
             tickets: Default::default(),
             metrics: Default::default(),
             answering: Default::default(),
+            erased: tokio::sync::broadcast::Sender::new(ERASED),
             closing: Default::default(),
             host,
             catalog,

@@ -83,6 +83,7 @@ impl Session {
         let patience = self.app.config.patience;
         let mut ping = tokio::time::interval(PING);
         let mut answered = true;
+        let mut erased = self.app.erased.subscribe();
         let (code, reason) = loop {
             let first = tokio::select! {
                 said = socket.recv() => match said {
@@ -96,6 +97,10 @@ impl Session {
                     }
                     continue;
                 }
+                gone = erased.recv() => match gone {
+                    Ok(gone) if gone != self.stream => continue,
+                    _ => break (close_code::POLICY, "the stream was erased"),
+                },
                 () = self.app.closing.cancelled() => break (close_code::AWAY, "the server is stopping"),
             };
             answered = true;

@@ -29,8 +29,12 @@ pub(super) struct Live {
     pub(super) position: Arc<AtomicU64>,
     /// The offset after what was appended to the inbox for it last.
     appended: AtomicU64,
-    /// The host is stopping.
+    /// The host is stopping, or the stream is to rest.
     pub(super) stop: CancellationToken,
+    /// It has had its time to stop.
+    pub(super) abort: CancellationToken,
+    /// Its supervisor has ended.
+    pub(super) gone: CancellationToken,
     /// It is to be stopped and started with other settings.
     pub(super) reload: Notify,
     state: Mutex<State>,
@@ -66,6 +70,8 @@ impl Live {
             position: Arc::default(),
             appended: AtomicU64::new(0),
             stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            gone: CancellationToken::new(),
             reload: Notify::new(),
             state: Mutex::default(),
             settings: Mutex::default(),

@@ -27,6 +27,7 @@
 
 mod config;
 mod edge;
+mod erase;
 mod live;
 mod parts;
 mod picture;
@@ -37,7 +38,7 @@ mod shared;
 mod supervise;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +62,7 @@ use crate::detector::Signal;
 use crate::event::{AnyEvent, Incoming};
 use crate::log::{Arrival, EventLog, Offset, Record, partition_of};
 use crate::pipeline::StreamStats;
+use crate::privacy::LiveFolder;
 use crate::source::LogSourceConfig;
 use crate::{Error, ErrorKind, Result, StreamId};
 
@@ -121,6 +123,7 @@ struct Inner {
     reading: LogSourceConfig,
     time: Arc<dyn TimeSource>,
     registry: Registry,
+    folder: Option<LiveFolder>,
     live: Mutex<HashMap<StreamId, Arc<Live>>>,
     /// Held while a stream is started, changed or let go.
     changing: tokio::sync::Mutex<Changing>,
@@ -133,6 +136,8 @@ struct Inner {
 #[derive(Default)]
 struct Changing {
     draining: bool,
+    /// Streams that nobody may start now.
+    resting: HashSet<StreamId>,
 }
 
 impl Host {
@@ -169,6 +174,7 @@ impl Host {
             reading: parts.reading,
             time: parts.time,
             registry,
+            folder: parts.folder,
             live: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
@@ -308,6 +314,13 @@ impl Host {
         if changing.draining {
             return Err(Error::new(ErrorKind::Unavailable, "this server is stopping")
                 .with_hint("send it again in a moment"));
+        }
+        if changing.resting.contains(stream) {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("the stream {stream} is being erased from"),
+            )
+            .with_hint("send it again in a moment"));
         }
         let before = self.0.registry.find(stream);
         if before.as_ref().is_some_and(|known| known.state == StreamState::Ended) {

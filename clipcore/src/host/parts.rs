@@ -8,7 +8,7 @@ use crate::event::Kinds;
 use crate::log::EventLog;
 use crate::model::ModelRegistry;
 use crate::pipeline::{PipelineBuilder, StreamSpec};
-use crate::privacy::Pseudonymizer;
+use crate::privacy::{LiveFolder, Pseudonymizer};
 use crate::source::LogSourceConfig;
 use crate::{Result, StreamId};
 
@@ -58,6 +58,8 @@ pub struct HostParts {
     pub pseudonyms: Option<Pseudonymizer>,
     /// The kinds of events.
     pub kinds: Kinds,
+    /// What is kept of streams beside the logs, so that it can be erased.
+    pub folder: Option<LiveFolder>,
     /// Limits.
     pub config: HostConfig,
     /// What this process does.
@@ -78,6 +80,7 @@ impl HostParts {
             consent: Consent::NONE,
             pseudonyms: None,
             kinds: Kinds::builtin(),
+            folder: None,
             config: HostConfig::default(),
             mode: HostMode::default(),
             reading: LogSourceConfig::default(),

@@ -30,6 +30,7 @@ enum Over {
 }
 
 pub(super) async fn supervise(host: Host, stream: StreamId, live: Arc<Live>) {
+    let _gone = live.gone.clone().drop_guard();
     let mut backoff = FIRST_BACKOFF;
     while !live.stop.is_cancelled() {
         let over = match build(&host, &stream, &live) {
@@ -125,6 +126,7 @@ async fn run(host: &Host, stream: &StreamId, live: &Live, pipeline: Pipeline) ->
         tokio::select! {
             summary = &mut running => break summary,
             () = live.stop.cancelled(), if !handle.is_stopping() => handle.stop(),
+            () = live.abort.cancelled() => handle.abort(),
             () = live.reload.notified(), if !handle.is_stopping() => handle.stop(),
             () = host.0.time.sleep(LOOK), if !handle.is_stopping() && !has_media && !span.is_zero() => {
                 if live.is_idle(&*host.0.time, span) {

@@ -10,7 +10,7 @@ use clipcore::event::Kinds;
 use clipcore::host::{Host, HostMode, HostParts, StreamFactory, StreamMake, StreamSettings};
 use clipcore::log::{EventLog, FileLog, FileLogConfig};
 use clipcore::media::ffmpeg::Ffmpeg;
-use clipcore::privacy::Pseudonymizer;
+use clipcore::privacy::{LiveFolder, Pseudonymizer};
 use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
 use clipcore::{Consent, Error, ErrorKind, Result, StreamId};
 
@@ -51,7 +51,9 @@ impl Parts {
         let catalog = Catalog::open(dir).await?;
         let mut sinks = own_sinks(config, dir).await?;
         sinks.push(Arc::new(catalog.clone().with_retry(Default::default())));
+        let folder = LiveFolder::new(dir, sinks.clone());
         let parts = parts(config, pseudonyms, Arc::new(inbox), Arc::new(log), factory(config, sinks)?);
+        let parts = HostParts { folder: Some(folder), ..parts };
         let host = Host::open(dir.join("streams"), parts).await?;
         Ok(Self { front: Some((host.clone(), catalog)), worker: Some(host), deliverers: Vec::new() })
     }
@@ -70,13 +72,14 @@ impl Parts {
             let catalog = Catalog::open(dir).await?;
             let nobody: StreamFactory =
                 Arc::new(|_, _| Err(Error::new(ErrorKind::Unsupported, "this process runs no streams")));
+            let sinks: Vec<Arc<dyn ClipSink>> =
+                vec![Arc::new(catalog.clone().with_retry(Default::default()))];
             let parts = HostParts {
                 mode: HostMode::Front,
+                folder: Some(LiveFolder::new(dir, sinks.clone())),
                 ..parts(config, pseudonyms, inbox.clone(), log.clone(), nobody)
             };
             let host = Host::open_with(streams.clone(), parts).await?;
-            let sinks: Vec<Arc<dyn ClipSink>> =
-                vec![Arc::new(catalog.clone().with_retry(Default::default()))];
             all.deliverers.push(Deliverer::new(log.clone(), sinks, Position::None).with_root(dir));
             all.front = Some((host, catalog));
         }
