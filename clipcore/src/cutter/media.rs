@@ -206,6 +206,7 @@ impl Inner {
             fps: None,
             bytes: None,
             sha256: None,
+            edit: 0,
             trace: moment.trace.clone(),
         }
     }
@@ -309,10 +310,8 @@ impl Inner {
         file: PathBuf,
     ) -> Option<Delivery> {
         let _slot = self.slots.clone().acquire_owned().await.ok()?;
-        // Chat peaks late, often after the clip: what it talks about lies nearer to the clip's beginning.
         let achieved = clip.achieved?;
-        let into = peak.secs_since(achieved.start);
-        let into = if (0.0..achieved.secs() - 0.2).contains(&into) { into } else { achieved.secs() * 0.4 };
+        let into = picture_at(achieved, Some(peak));
         let (this, clip_file) = (self.clone(), file.clone());
         let made = spawn_blocking(move || stills::make(&this.ffmpeg, &clip_file, into)).await.ok()?;
         match made {
@@ -338,12 +337,19 @@ fn is_leftover(name: &str, stream: &StreamId) -> bool {
     name.ends_with(".tmp") && clip_file_of(name, stream).is_some()
 }
 
+/// How many seconds into a clip its picture is taken.
+pub(super) fn picture_at(achieved: Span, peak: Option<Timestamp>) -> f64 {
+    let into = peak.map(|peak| peak.secs_since(achieved.start));
+    // Chat peaks late, often after the clip: what it talks about lies nearer to the clip's beginning.
+    into.filter(|into| (0.0..achieved.secs() - 0.2).contains(into)).unwrap_or(achieved.secs() * 0.4)
+}
+
 /// The path of a file in `clips/`, relative to the output folder.
-fn in_clips(path: &Path) -> Option<PathBuf> {
+pub(super) fn in_clips(path: &Path) -> Option<PathBuf> {
     path.file_name().map(|name| Path::new("clips").join(name))
 }
 
-fn fill(clip: &mut Clip, report: CutReport) {
+pub(super) fn fill(clip: &mut Clip, report: CutReport) {
     clip.achieved = Some(report.achieved);
     clip.exact = report.exact;
     clip.reasons = report.reasons;

@@ -10,6 +10,8 @@ mod media;
 #[cfg(feature = "media")]
 mod plan;
 #[cfg(feature = "media")]
+mod recut;
+#[cfg(feature = "media")]
 mod stills;
 #[cfg(feature = "media")]
 mod verify;
@@ -25,6 +27,8 @@ use futures::channel::mpsc;
 pub use media::{CutterConfig, MediaCutter};
 #[cfg(feature = "media")]
 pub(crate) use plan::is_closed;
+#[cfg(feature = "media")]
+pub use recut::{MAX_RECUT, recut};
 
 use crate::fusion::Moment;
 use crate::sink::Delivery;

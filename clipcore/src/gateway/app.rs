@@ -101,6 +101,8 @@ pub(super) struct App {
     pub(super) metrics: Metrics,
     /// Keys of requests that are being answered.
     pub(super) answering: Mutex<HashSet<String>>,
+    /// Held while clips are changed or a stream is erased.
+    pub(super) changing: tokio::sync::Mutex<()>,
     /// Told of streams that are erased.
     pub(super) erased: broadcast::Sender<StreamId>,
     /// Cancelled when open connections are to end.

@@ -68,6 +68,7 @@ pub(super) async fn stream(
     let asked = Asked::new(&caller, format!("stream {stream}"), why)?;
     to_the_end(app.clone(), asked, async move {
         // Whoever sends or reads it is let go before it goes, and whoever came back meanwhile afterwards.
+        let _changing = app.changing.lock().await;
         let _ = app.erased.send(stream.clone());
         let erased = app.host.erase_stream(&stream).await;
         let _ = app.erased.send(stream);

@@ -108,12 +108,12 @@ pub(super) async fn clip(Shared(app): State, Id(id): Id) -> Result<Json<Found>, 
     Ok(Json(find(&app, FeedKind::Clip, &id).await?))
 }
 
-async fn find(app: &App, kind: FeedKind, id: &str) -> Result<Found, Problem> {
+pub(super) async fn find(app: &App, kind: FeedKind, id: &str) -> Result<Found, Problem> {
     let none = || Error::new(ErrorKind::NotFound, format!("there is no {} {id}", kind.as_str()));
     Ok(app.catalog.find(kind, id).await?.ok_or_else(none)?)
 }
 
-async fn found_clip(app: &App, id: &str) -> Result<Clip, Problem> {
+pub(super) async fn found_clip(app: &App, id: &str) -> Result<Clip, Problem> {
     let found = find(app, FeedKind::Clip, id).await?;
     Ok(serde_json::from_str(found.get()).map_err(Error::from)?)
 }

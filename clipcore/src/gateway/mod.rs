@@ -84,6 +84,7 @@ mod serve;
 mod service;
 mod socket;
 mod streams;
+mod trim;
 
 use std::sync::Arc;
 
@@ -125,6 +126,7 @@ impl Gateway {
             tickets: Default::default(),
             metrics: Default::default(),
             answering: Default::default(),
+            changing: Default::default(),
             erased: tokio::sync::broadcast::Sender::new(ERASED),
             closing: Default::default(),
             host,

@@ -7,13 +7,13 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::access::Scope;
 use super::app::App;
 use super::problem::Problem;
-use super::{erase, events, feed, guard, items, pictures, service, socket, streams};
+use super::{erase, events, feed, guard, items, pictures, service, socket, streams, trim};
 
 type Route = (&'static str, MethodRouter<Arc<App>>);
 
@@ -53,6 +53,7 @@ fn read() -> Vec<Route> {
 /// Routes for those that may change what runs.
 fn admin() -> Vec<Route> {
     vec![
+        ("/v1/clips/{id}", patch(trim::clip)),
         ("/v1/streams/{id}", put(streams::put).delete(erase::stream)),
         ("/v1/streams/{id}/end", post(streams::end)),
         ("/v1/subjects/{platform}/{user}", delete(erase::viewer)),

@@ -31,6 +31,8 @@ mod erase;
 mod live;
 mod parts;
 mod picture;
+#[cfg(feature = "media")]
+mod recut;
 #[cfg(feature = "redis")]
 mod redis;
 mod registry;
