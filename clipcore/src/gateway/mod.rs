@@ -77,12 +77,14 @@ mod guard;
 mod items;
 mod limit;
 mod metrics;
+mod pcm;
 mod pictures;
 mod problem;
 mod routes;
 mod serve;
 mod service;
 mod socket;
+mod sound;
 mod streams;
 mod trim;
 
@@ -91,6 +93,7 @@ use std::sync::Arc;
 pub use access::{Scope, Token, Tokens};
 pub use app::{GatewayConfig, GatewayParts};
 pub use body::{Entry, MAX_EVENTS, events_of};
+pub use pcm::{PcmFormat, PcmSpec};
 pub use pictures::decode as decode_picture;
 pub use serve::{ServeConfig, serve};
 

@@ -171,7 +171,8 @@ mod tests {
     #[test]
     fn only_what_speaks_of_sound_is_taken_for_it() {
         assert!(PcmSpec::is_one(" { \"pcm\":1}") && PcmSpec::is_one(r#"{"pcm":{}}"#));
-        for event in [r#"{"type":"marker","data":{"label":"pcm"}}"#, "[]", "pcm", "", r#"{"data":{"pcm":1}}"#] {
+        for event in [r#"{"type":"marker","data":{"label":"pcm"}}"#, "[]", "pcm", "", r#"{"data":{"pcm":1}}"#]
+        {
             assert!(!PcmSpec::is_one(event), "{event}");
         }
     }

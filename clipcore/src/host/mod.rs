@@ -37,6 +37,8 @@ mod recut;
 mod redis;
 mod registry;
 mod shared;
+#[cfg(feature = "media")]
+mod sound;
 mod supervise;
 mod worker;
 

@@ -10,7 +10,7 @@ pub(super) struct Shown {
     camera: CameraId,
     source: &'static str,
     detectors: Vec<AnyDetector>,
-    /// The latest instant that they were shown: they see time go forward only.
+    /// They may not be shown anything earlier than this.
     latest: Timestamp,
     failures: u64,
 }
@@ -37,8 +37,8 @@ impl Shown {
         if !self.wants(E::KIND) {
             return;
         }
-        self.latest = self.latest.max(at);
-        let mut header = Header::new(self.stream.clone(), self.latest, self.source, "");
+        let at = self.latest.max(at);
+        let mut header = Header::new(self.stream.clone(), at, self.source, "");
         header.camera = Some(self.camera.clone());
         let event = AnyEvent::local(Stamped::new(header, data));
         for detector in self.detectors.iter_mut().filter(|d| d.wants(E::KIND)) {
@@ -46,9 +46,14 @@ impl Shown {
         }
     }
 
+    /// What is shown from now on lies at `at` at least.
+    pub(super) fn reach(&mut self, at: Timestamp) {
+        self.latest = self.latest.max(at);
+    }
+
     /// Everything before `to` was shown. May block.
     pub(super) fn advance(&mut self, to: Timestamp) {
-        self.latest = self.latest.max(to);
+        self.reach(to);
         for detector in &mut self.detectors {
             detector.advance(self.latest);
         }

@@ -136,10 +136,10 @@ fn parts(
 
 /// Puts streams together; models are loaded when the first stream needs them.
 fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFactory> {
-    let streams = Streams::new(config)?;
-    let config = config.clone();
+    let streams = Arc::new(Streams::new(config)?);
+    let config = Arc::new(config.clone());
     // Those of faces are loaded only where somebody agreed to that.
-    let models: [OnceLock<Models>; 2] = Default::default();
+    let models: Arc<[OnceLock<Models>; 2]> = Arc::default();
     Ok(Arc::new(move |stream: &StreamId, settings: &StreamSettings| {
         let consent = settings.consent.unwrap_or(config.consent);
         let cameras: Vec<_> =
@@ -160,9 +160,19 @@ fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFacto
             pipeline = pipeline.with_sink(sink.clone());
         }
         let made = StreamMake::new(pipeline, streams.spec(needed, stream, &cameras, consent, Ok)?);
-        // A stream with media has its pictures from there.
-        let looks = if cameras.is_empty() { streams.looks(needed, consent)? } else { Vec::new() };
-        Ok(made.with_looks(looks, needed.registry.clone()))
+        // A stream with media has its sound and pictures from there.
+        if !cameras.is_empty() {
+            return Ok(made);
+        }
+        let made = made.with_looks(streams.looks(needed, consent)?, needed.registry.clone());
+        if !streams.has_ears() {
+            return Ok(made);
+        }
+        let (streams, config, models) = (streams.clone(), config.clone(), models.clone());
+        Ok(made.with_listeners(Arc::new(move || {
+            let needed = loaded(&models[usize::from(consent.face)], &config, consent)?;
+            Ok((streams.ears(needed, consent)?, needed.registry.clone()))
+        })))
     }))
 }
 

@@ -6,3 +6,4 @@ mod feed;
 mod hostile;
 mod ingest;
 mod server;
+mod sound;

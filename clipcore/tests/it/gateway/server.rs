@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use clipcore::catalog::Catalog;
 use clipcore::clock::SystemTimeSource;
-use clipcore::detector::MarkerDetector;
+use clipcore::detector::{Loudness, MarkerDetector};
 use clipcore::event::Kinds;
 use clipcore::fusion::FusionConfig;
 use clipcore::gateway::{Gateway, GatewayConfig, GatewayParts, ServeConfig, Token, Tokens, serve};
 use clipcore::host::{Host, HostConfig, HostParts, StreamMake, StreamSettings};
 use clipcore::log::{FileLog, FileLogConfig};
+use clipcore::model::ModelRegistry;
 use clipcore::pipeline::{Pipeline, StreamSpec};
 use clipcore::privacy::{DataFolder, KeyRing, LiveFolder, Pseudonymizer, Rotation};
 use clipcore::sink::{ClipSink, JsonlSink};
+use clipcore::source::Listeners;
 use clipcore::{Consent, StreamId};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -27,6 +29,8 @@ pub(super) struct Settings {
     pub(super) gateway: GatewayConfig,
     pub(super) host: HostConfig,
     pub(super) consent: Consent,
+    /// How long it takes until somebody listens.
+    pub(super) slow_ears: Duration,
     pub(super) tokens: Vec<Token>,
     pub(super) head: Option<Duration>,
 }
@@ -58,7 +62,11 @@ impl Server {
                 .with_fusion(move |stream| fusion(stream))
                 .with_detector(|_| Ok(Box::new(MarkerDetector::default())));
             let builder = sinks.iter().fold(builder, |builder, sink| builder.with_sink(sink.clone()));
-            Ok(StreamMake::new(builder, StreamSpec::new(stream.clone())))
+            let listeners: Listeners = Arc::new(move || {
+                std::thread::sleep(settings.slow_ears);
+                Ok((vec![Box::new(Loudness::default())], ModelRegistry::default()))
+            });
+            Ok(StreamMake::new(builder, StreamSpec::new(stream.clone())).with_listeners(listeners))
         };
         let parts = HostParts::new(Arc::new(inbox), Arc::new(log), Arc::new(factory));
         let keys = KeyRing::new(DataFolder::keys_dir(dir), Rotation::Day);
