@@ -17,6 +17,7 @@ test: setup ## Every check: tests, features, lints, examples; ends with what was
 
 soak: setup ## The long runs: tests marked ignored, one after another
 	$(CARGO) test --workspace --no-fail-fast -- --ignored --nocapture --test-threads=1
+	scripts/api.sh 300
 
 bench: setup ## Measures; the figures of record are in benches/RESULTS.md
 	$(CARGO) bench -p clipcore-benches

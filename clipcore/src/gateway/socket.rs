@@ -127,16 +127,14 @@ impl Session {
             if !texts.is_empty() && !self.messages(&mut socket, &texts).await {
                 return;
             }
+            let Some(other) = other else { continue };
+            if !self.wait_for_turn().await {
+                return;
+            }
             let answer = match other {
-                Some(Message::Text(text)) => self.sound_begins(&text).await,
-                Some(Message::Binary(bytes)) => {
-                    if !self.wait_for_turn().await {
-                        return;
-                    }
-                    self.sound(&bytes).await
-                }
-                Some(_) => return,
-                None => continue,
+                Message::Text(text) => self.sound_begins(&text).await,
+                Message::Binary(bytes) => self.sound(&bytes).await,
+                _ => return,
             };
             if !send(&mut socket, Message::text(answer.to_string()), patience).await {
                 return;

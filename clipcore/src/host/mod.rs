@@ -225,6 +225,7 @@ impl Host {
     /// # Cancel safety
     /// Dropped half-way, the events may have been taken in.
     pub async fn accept(&self, stream: &StreamId, events: Vec<Incoming>) -> Result<Vec<Option<Error>>> {
+        self.has_place(stream)?;
         let consent = self.consent_of(stream);
         let received = self.0.time.wall();
         let mut records = Vec::with_capacity(events.len());
@@ -294,7 +295,7 @@ impl Host {
     pub async fn put(&self, stream: &StreamId, settings: StreamSettings) -> Result<StreamStatus> {
         if self.0.mode == HostMode::Front {
             self.announce(stream, Some(settings)).await?;
-            return self.status(stream).ok_or_else(|| unknown(stream));
+            return self.known(stream);
         }
         // What cannot be built is refused now, not found out by a supervisor later; but a recording that runs cannot be opened
         // a second time to try.
@@ -304,7 +305,7 @@ impl Host {
         }
         let live = self.start(stream, Some(settings)).await?;
         live.leave(&*self.0.time);
-        self.status(stream).ok_or_else(|| unknown(stream))
+        self.known(stream)
     }
 
     /// Sees to it that the stream is kept as a live one, with these settings where there are some; gives what it was
@@ -379,6 +380,14 @@ impl Host {
         self.lives().get(stream).inspect(|live| live.touch(&*self.0.time)).is_some()
     }
 
+    /// Whether the stream is live or could be, before anything is made for it: a key, for example.
+    fn has_place(&self, stream: &StreamId) -> Result<()> {
+        if self.lives().contains_key(stream) {
+            return Ok(());
+        }
+        self.has_room(self.0.registry.find(stream).is_none())
+    }
+
     fn has_room(&self, new: bool) -> Result<()> {
         let config = &self.0.config;
         if self.lives().len() >= config.max_streams {
@@ -408,6 +417,14 @@ impl Host {
         let known = self.0.registry.find(stream)?;
         let live = self.lives().get(stream).cloned();
         Some(status(stream.clone(), known, live.as_deref()))
+    }
+
+    /// What is known of a stream that is known.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn known(&self, stream: &StreamId) -> Result<StreamStatus> {
+        self.status(stream).ok_or_else(|| unknown(stream))
     }
 
     /// What is known of all streams, in order of their ids.

@@ -95,6 +95,12 @@ async fn a_request_that_is_sent_twice_counts_once_even_after_a_restart() {
     let server = Server::start(dir.path(), Settings::default()).await;
     assert_eq!(keyed(&server, "k1", body).await, (202, first, true));
     assert_eq!(keyed(&server, "k2", body).await.0, 202);
+    // What a query says tells requests apart, too.
+    let erase = async |why: &str| {
+        let request = server.ask(Method::DELETE, &format!("/v1/streams/other?why={why}"));
+        answer(request.header("idempotency-key", "k3").send().await.unwrap()).await.0
+    };
+    assert_eq!((erase("one").await, erase("one").await, erase("another").await), (200, 200, 422));
     // An event with an id counts once without any key.
     let event = r#"{"type":"marker","id":"m1","source":"pad","data":{"label":"now"}}"#;
     for _ in 0..2 {
