@@ -179,3 +179,70 @@ async fn sound_that_comes_faster_than_it_is_listened_to_is_left_out_and_told() {
     assert!(taken);
     server.end().await;
 }
+
+/// As a sound card would hand it over: 44.1 kHz, two channels, whole numbers.
+#[cfg(feature = "onnx")]
+fn recorded(path: &std::path::Path) -> Vec<u8> {
+    let mut command = std::process::Command::new("ffmpeg");
+    command.args(["-v", "error", "-i"]).arg(path);
+    command.args(["-t", "6", "-ac", "2", "-ar", "44100", "-f", "s16le", "pipe:1"]);
+    crate::support::programs::run(&mut command)
+}
+
+#[cfg(feature = "onnx")]
+#[tokio::test(flavor = "multi_thread")]
+async fn applause_is_heard_by_the_model_that_is_built_in() {
+    use clipcore::detector::{AudioTagger, AudioTaggerConfig};
+    use clipcore::model::{ModelRegistry, ModelStore, Runtime, RuntimeConfig};
+
+    let name = "applause_is_heard_by_the_model_that_is_built_in";
+    let Some(audio) = crate::support::programs::shared(name, "media/audio/ibm_max") else { return };
+    if !crate::support::programs::require(name, &["ffmpeg"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let ears: clipcore::source::Listeners = std::sync::Arc::new(|| {
+        let stored = ModelStore::new("nowhere").find("tagger")?;
+        let model = stored.load(&Runtime::open(&RuntimeConfig::default())?)?;
+        let tagger = AudioTagger::try_new(&stored.card, AudioTaggerConfig::default())?;
+        Ok((vec![Box::new(tagger)], ModelRegistry::default().with_model(std::sync::Arc::new(model))))
+    });
+    let server = Server::start(dir.path(), Settings { ears: Some(ears), ..Settings::default() }).await;
+    let mut microphone = Microphone::open(&server, "show").await;
+    let now = clipcore::clock::TimeSource::wall(&clipcore::clock::SystemTimeSource::new());
+    let said = microphone.say(json!({"format": "s16le", "rate": 44100, "channels": 2, "time": now})).await;
+    let begin = said["at"].as_f64().unwrap();
+    // Ten seconds of something else before it.
+    let mut bytes: Vec<u8> = recorded(&audio.join("rain.wav"));
+    bytes.extend(recorded(&audio.join("rain.wav")));
+    let applause = bytes.len() as f64 / 4.0 / 44100.0;
+    bytes.extend(recorded(&audio.join("applause.wav")));
+    let mut at = begin;
+    for piece in bytes.chunks(44100 / 5 * 4) {
+        loop {
+            let said = microphone.send(Message::binary(piece.to_vec())).await;
+            if said["until"].is_number() {
+                break;
+            }
+            // It listens more slowly than this sends: the piece goes where it belongs once more.
+            assert_eq!(said["error"]["retryable"], true, "{said}");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let again = json!({"format": "s16le", "rate": 44100, "channels": 2, "at": at});
+            assert!(microphone.say(again).await["at"].is_number());
+        }
+        at += piece.len() as f64 / 4.0 / 44100.0;
+    }
+    let mut found = Vec::new();
+    for _ in 0..200 {
+        let (_, signals) = server.get("/v1/streams/show/signals?detector=audio_tagger").await;
+        found = signals["items"].as_array().unwrap().clone();
+        if found.iter().any(|signal| signal["label"] == "applause") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let onset = found.iter().find(|signal| signal["label"] == "applause").map(|signal| &signal["onset"]);
+    let onset = onset.unwrap_or_else(|| panic!("no applause: {found:?}")).as_f64().unwrap() - begin;
+    assert!((applause - 1.5..applause + 3.0).contains(&onset), "{onset} where {applause} was meant");
+    server.end().await;
+}
