@@ -25,7 +25,8 @@ Examples:
   clipcore privacy erase clipcore-out --user ann     a viewer's words and pseudonyms, in all streams
   clipcore privacy expire clipcore-out               words and keys that are older than [privacy] allows
 
-Stop run or serve first: a folder is only changed while nobody uses it. What sinks took elsewhere stays there. Each change is
+Stop run or serve first: a folder is only changed while nobody uses it; a server that runs erases on request (DELETE
+/v1/streams/ID, DELETE /v1/subjects/PLATFORM/NAME). What sinks took elsewhere stays there. Each change is
 noted in DIR/audit.jsonl, which holds no names of viewers.")]
 pub struct PrivacyArgs {
     /// What to do.

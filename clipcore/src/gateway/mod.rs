@@ -16,6 +16,7 @@
 //! | too many requests of a token | `429` with `Retry-After`; a socket is read no faster |
 //! | too many connections of a token | `429` |
 //! | too many streams | `503`, before anything is acknowledged |
+//! | sound that comes faster than it is listened to | the piece is left out, answered and counted |
 //! | a body or head that does not come | `408`, or the connection closes |
 //! | a reader of the feed that is slow | it is behind, in the catalog and not in memory; a socket that takes nothing is closed |
 //!

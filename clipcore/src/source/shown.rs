@@ -52,6 +52,7 @@ impl Shown {
     }
 
     /// Everything before `to` was shown. May block.
+    #[cfg(feature = "media")]
     pub(super) fn advance(&mut self, to: Timestamp) {
         self.reach(to);
         for detector in &mut self.detectors {
