@@ -4,7 +4,8 @@
 //!
 //! It needs models and clips of `../shared` (or `CLIPCORE_SHARED`), and for the comparison a Python with opencv-python-headless
 //! and onnxruntime (`PYTHON`, else `python3`). Everybody does the same work on the same frames of 640 × 360 with one thread
-//! and one frame at a time: find faces, cut them out upright, read their expressions. Each case is a process of its own;
+//! and one frame at a time: find faces, cut them out upright, read their expressions. A second table has the detector as it follows
+//! a webcam's face. Each case is a process of its own;
 //! rounds are interleaved, and the least processor time of them counts. `FACES_ROUNDS`, `FACES_SECS` set how much is done.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
@@ -16,15 +17,20 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use clipcore::detector::AnyDetector;
 use clipcore::detector::face::{ExpressionPort, FaceConfig, FaceDetector, FaceFinder};
+use clipcore::event::media::VideoFrame;
+use clipcore::event::{AnyEvent, Header, Stamped};
 use clipcore::model::card::{Card, shipped};
 use clipcore::model::image::Picture;
 use clipcore::model::{BackendChoice, Model, ModelRegistry, OnnxModel, Runtime, RuntimeConfig, Tensors};
 use clipcore::recorder::{Recorder, RecorderConfig};
 use clipcore::source::media::{Input, MediaSource};
 use clipcore::source::{Source, SourceOutput};
-use clipcore::{CameraId, Consent, StreamId};
+use clipcore::{CameraId, Consent, StreamId, Timestamp};
 use common::cpu;
 use common::support::programs::{run, shared};
 use serde_json::{Value, json};
@@ -38,7 +44,12 @@ const MIB: f64 = 1024.0 * 1024.0;
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     if args.first().is_some_and(|a| a == "--child") {
-        return println!("{}", child(&args[1], &args[2], Path::new(&args[3]), Path::new(&args[4])));
+        let (work, frames, material) = (&args[1], Path::new(&args[3]), Path::new(&args[4]));
+        let result = match work.as_str() {
+            "follow" => follow(&args[2], frames, material),
+            finder => child(finder, &args[2], frames, material),
+        };
+        return println!("{result}");
     }
     if !common::wanted() {
         return;
@@ -48,12 +59,17 @@ fn main() {
     else {
         return;
     };
-    let frames = frames(&material);
+    let frames = [frames(&material, false), frames(&material, true)];
     println!("{}; frames of {} × {}, one thread\n", cpu::machine(), SIZE.0, SIZE.1);
     common::head(&["finder", "what", "frames/s a core", "× Python", "faces", "peak MiB"]);
     for finder in ["yunet", "ultraface"] {
-        compare(finder, &frames, &material);
+        compare(finder, finder, &frames[0], &material);
     }
+    println!(
+        "\nA webcam in a corner, five pictures a second; clipcore follows faces, Python looks at each picture whole:\n"
+    );
+    common::head(&["finder", "what", "frames/s a core", "× Python", "faces", "peak MiB"]);
+    compare("yunet", "follow", &frames[1], &material);
     println!("\nStreams a core, 1080p30 with a keyframe every 2 s, recorded and looked at:\n");
     common::head(&["what", "CPU s a stream-hour", "streams a core"]);
     let secs = common::size("FACES_SECS", 240);
@@ -71,16 +87,23 @@ fn main() {
     }
 }
 
-/// Frames of all clips, five a second, as raw RGB.
-fn frames(material: &Path) -> PathBuf {
-    let file = common::source::dir().join("faces-640x360.rgb");
+/// Frames of all clips, five a second, as raw RGB; whole, or as a webcam's below left.
+fn frames(material: &Path, webcam: bool) -> PathBuf {
+    let name = if webcam { "webcam-640x360.rgb" } else { "faces-640x360.rgb" };
+    let file = common::source::dir().join(name);
     if !file.exists() {
         let mut all = Vec::new();
         for clip in CLIPS {
             let mut ffmpeg = Command::new("ffmpeg");
             ffmpeg.args(["-v", "error", "-i"]).arg(material.join(format!("media/video/faces/{clip}.mp4")));
-            let fit = "fps=5,scale=-2:360,pad=640:360:(ow-iw)/2:0";
-            all.extend(run(ffmpeg.args(["-vf", fit, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"])));
+            let fit = match webcam {
+                false => "fps=5,scale=-2:360,pad=640:360:(ow-iw)/2:0",
+                true => {
+                    "fps=5,scale=-2:144[face];testsrc2=s=640x360:r=5[game];[game][face]overlay=0:H-h:shortest=1"
+                }
+            };
+            let picture = ["-filter_complex", fit, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"];
+            all.extend(run(ffmpeg.args(picture)));
         }
         std::fs::write(&file, all).unwrap();
     }
@@ -108,7 +131,7 @@ fn source(material: &Path, secs: u32) -> PathBuf {
     file
 }
 
-fn compare(finder: &str, frames: &Path, material: &Path) {
+fn compare(finder: &str, work: &str, frames: &Path, material: &Path) {
     let rounds = common::size("FACES_ROUNDS", 3);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("compare/faces.py");
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
@@ -116,7 +139,7 @@ fn compare(finder: &str, frames: &Path, material: &Path) {
     for _ in 0..rounds {
         let ours = |backend: &str| {
             let mut child = Command::new(std::env::current_exe().unwrap());
-            child.args(["--child", finder, backend]).arg(frames).arg(material);
+            child.args(["--child", work, backend]).arg(frames).arg(material);
             child
         };
         let mut peer = Command::new(&python);
@@ -189,6 +212,62 @@ fn child(finder: &str, backend: &str, frames: &Path, material: &Path) -> Value {
     }
     let what = format!("clipcore, {}", runtime.found().backend);
     json!({"what": what, "frames": count, "faces": faces / 2, "cpu": cost, "peak": cpu::resident().0})
+}
+
+/// The detector as it runs on a stream of five pictures a second.
+fn follow(backend: &str, frames: &Path, material: &Path) -> Value {
+    let (runtime, network) = load(backend, "yunet", material);
+    let finder = FaceFinder::from_card(network, &card("yunet"), &FaceConfig::default()).unwrap();
+    let (_, reader) = load(backend, "mini_xception", material);
+    let reader = Arc::new(Counted { inner: reader, items: AtomicU64::new(0) });
+    let port = ExpressionPort::from_card(&card("mini_xception")).unwrap();
+    let detector = FaceDetector::try_new(FaceConfig::default(), finder.port(), port).unwrap();
+    let models = ModelRegistry::default().with_model(Arc::new(finder)).with_model(reader.clone());
+    let stream = StreamId::new("bench").unwrap();
+    let mut detector = AnyDetector::new(Box::new(detector), stream.clone(), None, models);
+    let (width, height) = SIZE;
+    let mut rgb = vec![0; (width * height * 3) as usize];
+    let (mut at, mut count, mut cost) = (Timestamp::from_secs(0), 0, 0.0);
+    for round in 0..3 {
+        if round == 1 {
+            reader.items.store(0, Ordering::Relaxed);
+        }
+        let mut file = BufReader::new(File::open(frames).unwrap());
+        while file.read_exact(&mut rgb).is_ok() {
+            let frame = VideoFrame { width, height, rgb: rgb.as_slice().into() };
+            let header = Header::new(stream.clone(), at, "bench", "");
+            let event = AnyEvent::local(Stamped::new(header, frame));
+            let before = cpu::own();
+            detector.detect(&event);
+            // The first round warms up.
+            if round > 0 {
+                cost += cpu::own() - before;
+                count += 1;
+            }
+            at += Duration::from_millis(200);
+        }
+    }
+    assert_eq!(detector.failures(), 0);
+    let what = format!("clipcore's detector, {}", runtime.found().backend);
+    let faces = reader.items.load(Ordering::Relaxed) / 2;
+    json!({"what": what, "frames": count, "faces": faces, "cpu": cost, "peak": cpu::resident().0})
+}
+
+/// Counts what it is asked.
+struct Counted {
+    inner: Arc<dyn Model>,
+    items: AtomicU64,
+}
+
+impl Model for Counted {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn infer(&self, batch: &[Tensors]) -> clipcore::Result<Vec<Tensors>> {
+        self.items.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        self.inner.infer(batch)
+    }
 }
 
 /// Processor seconds of reading the source, its ffmpegs included.

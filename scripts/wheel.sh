@@ -3,8 +3,9 @@
 # repository on the path.
 #
 #   scripts/wheel.sh            a build of the dev profile, which shares target/ with the rest
-#   scripts/wheel.sh release    an optimised wheel and a source distribution, in target/wheels
+#   scripts/wheel.sh release    an optimised wheel and a source distribution, in target/wheels; that one is built, too
 #
+# Tests run on the Python that `python3` is and on the newest other one; those of `release` on every Python that there is.
 # The environment of programs that are needed is kept in target/wheel-tools, and anew where it lacks something.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,21 +21,26 @@ skip() {
 }
 say() { printf -- '-- %s\n' "$*"; }
 
-# Every Python that is there and young enough; the tests run on each.
-pythons=()
-for name in python3 python3.10 python3.11 python3.12 python3.13 python3.14; do
+# Every Python for which the packages below have wheels, newest first after `python3` itself; pyenv keeps its own off the path.
+candidates=(python3 python3.{14..10})
+if command -v pyenv >/dev/null 2>&1; then
+    mapfile -t -O "${#candidates[@]}" candidates < <(pyenv versions --bare | sort -rV | sed "s|.*|$(pyenv root)/versions/&/bin/python3|")
+fi
+pythons=() seen=" "
+for name in "${candidates[@]}"; do
     path=$(command -v "$name" 2>/dev/null) || continue
-    "$path" -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || continue
-    version=$("$path" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    case " ${seen:-} " in *" $version "*) ;; *) pythons+=("$path") seen="${seen:-} $version" ;; esac
+    version=$("$path" -c 'import ensurepip, sys, venv; assert (3, 10) <= sys.version_info < (3, 15); print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+    case $seen in *" $version "*) ;; *) pythons+=("$path") seen+="$version " ;; esac
 done
 if [ ${#pythons[@]} -eq 0 ]; then
     skip "wheel" "there is no Python 3.10 or newer"
     exit 0
 fi
+if [ ${#pythons[@]} -eq 1 ]; then skip "the wheel on a second Python" "there is only$seen"; fi
+if [ "$profile" = dev ]; then pythons=("${pythons[@]:0:2}"); fi
 
 # The tools stand apart from the environment under test, so that this has nothing that its users would lack.
-wanted=(maturin==1.16.0 mypy==2.4.1 mkdocs-material==9.8.2 'mkdocstrings[python]==1.0.8')
+wanted=(maturin==1.16.0 mypy==2.4.1 mkdocs-material==9.8.2 'mkdocstrings[python]==1.0.8' black==26.10.1)
 if ! [ -x "$tools/bin/maturin" ] || [ "$(cat "$tools/wanted" 2>/dev/null)" != "${wanted[*]}" ]; then
     rm -rf "$tools"
     if ! { "${pythons[0]}" -m venv "$tools" && "$tools/bin/pip" install --quiet "${wanted[@]}"; } >"$work/pip.log" 2>&1; then
@@ -82,6 +88,20 @@ if [ -d "${CLIPCORE_SHARED:-$root/../shared}" ]; then
 fi
 export CLIPCORE_DOCS=$work/docs
 
+# The source distribution, as pip builds it on a machine without a wheel: from nothing but the archive and the crates in cargo's own
+# cache. What it compiles is kept for the next time.
+if [ "$profile" = release ]; then
+    say "a wheel from the source distribution"
+    (
+        cd "$work"
+        CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=$root/target/sdist \
+            "${pythons[0]}" -m pip wheel --quiet --no-deps --no-cache-dir -w built "$out"/clipcore-*.tar.gz
+        "${pythons[0]}" -m venv venv-built
+        venv-built/bin/pip install --quiet built/clipcore-*.whl pytest
+        venv-built/bin/python -m pytest -c tests/pyproject.toml tests/test_replay.py
+    )
+fi
+
 first=yes
 for python in "${pythons[@]}"; do
     say "$("$python" --version): a fresh environment"
@@ -115,5 +135,11 @@ for python in "${pythons[@]}"; do
 done
 
 say "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet -p clipcore --features full --no-deps
 NO_MKDOCS_2_WARNING=1 "$tools/bin/mkdocs" build --quiet
+# Python and Rust on one site; mkdocs does not check links that leave its pages.
+cp -r target/doc target/site/rustdoc
+for page in $(grep -o 'href="\.\./rustdoc/[^"]*' target/site/rust/index.html | cut -d'"' -f2); do
+    [ -f "target/site/rust/$page" ] || { printf 'docs/rust.md links to %s, which is not there\n' "$page" >&2; exit 1; }
+done
 printf 'target/site/index.html\n'

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clipcore::detector::face::{FaceDetector, FaceExpressionDetector};
 use clipcore::detector::{
     AudioLevelDetector, AudioTagger, ChatBurst, ChatKeyword, ChatLexicon, DynDetector, GameEventDetector,
-    Loudness, MarkerDetector,
+    Loudness, MarkerDetector, VoiceActivity,
 };
 use clipcore::engine::Engine;
 use clipcore::fusion::FusionFactory;
@@ -20,9 +20,10 @@ use crate::config::Config;
 use crate::models::Models;
 
 /// The detectors that are shipped.
-pub const DETECTORS: [&str; 10] = [
+pub const DETECTORS: [&str; 11] = [
     "loudness",
     "audio_tagger",
+    "voice_activity",
     "face",
     "audio_level",
     "chat_burst",
@@ -53,6 +54,9 @@ pub fn media_detectors(config: &Config, models: &Models) -> Result<Vec<Box<dyn D
     let mut all: Vec<Box<dyn DynDetector>> = vec![Box::new(Loudness::try_new(set.loudness.clone())?)];
     if let Some(card) = &models.audio {
         all.push(Box::new(AudioTagger::try_new(card, set.audio_tagger.clone())?));
+    }
+    if let Some(card) = &models.voice {
+        all.push(Box::new(VoiceActivity::try_new(card, set.voice_activity.clone())?));
     }
     if let Some((finder, expression)) = &models.faces {
         let face = FaceDetector::try_new(set.face.clone(), finder.clone(), expression.clone())?;

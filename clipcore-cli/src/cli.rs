@@ -30,6 +30,9 @@ pub struct Global {
     /// Reads settings from this TOML file; CLIPCORE__SECTION__KEY in the environment and flags go over it
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub config: Option<PathBuf>,
+    /// Settings of a program around this one, over file and environment
+    #[arg(skip)]
+    pub values: Option<serde_json::Value>,
     /// Says more; repeat for even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub verbose: u8,
@@ -44,7 +47,7 @@ impl Global {
     /// # Errors
     /// `Config`, naming the key.
     pub fn config(&self, flags: &Overrides) -> clipcore::Result<Config> {
-        Config::load(self.config.as_deref(), flags)
+        Config::load_with(self.config.as_deref(), self.values.as_ref(), flags)
     }
 }
 

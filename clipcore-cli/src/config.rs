@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clipcore::cutter::CutterConfig;
 use clipcore::detector::face::FaceConfig;
 use clipcore::detector::{
-    AudioTaggerConfig, ChatBurstConfig, ChatKeywordConfig, ChatLexiconConfig, GameEventConfig, LoudnessConfig,
+    AudioTaggerConfig, ChatBurstConfig, ChatKeywordConfig, ChatLexiconConfig, GameEventConfig,
+    LoudnessConfig, VoiceActivityConfig,
 };
 use clipcore::engine::EngineConfig;
 use clipcore::fusion::FusionConfig;
@@ -21,6 +22,7 @@ use figment::error::{Actual, Kind};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::{Figment, Provider};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::assembly;
 use crate::models::ModelsConfig;
@@ -107,6 +109,8 @@ pub struct DetectorsConfig {
     pub loudness: LoudnessConfig,
     /// What is heard: laughter, cheers, applause.
     pub audio_tagger: AudioTaggerConfig,
+    /// Whether somebody speaks; needs models.voice.
+    pub voice_activity: VoiceActivityConfig,
     /// How expressions of faces change; needs consent for face.
     pub face: FaceConfig,
     /// How chat erupts.
@@ -157,10 +161,24 @@ impl Config {
     /// # Errors
     /// `Config`, saying which key is wrong, where it was set and what would be right.
     pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Self> {
-        Self::load_from(file, Env::prefixed(ENV_PREFIX).split("__"), flags)
+        Self::load_with(file, None, flags)
     }
 
-    fn load_from(file: Option<&Path>, env: impl Provider, flags: &Overrides) -> Result<Self> {
+    /// As [`load`](Self::load), for programs around this one: `values` has sections and keys like a file, and lies over the
+    /// environment.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_with(file: Option<&Path>, values: Option<&Value>, flags: &Overrides) -> Result<Self> {
+        let mut over = Figment::new();
+        if let Some(values) = values {
+            over = over.merge(Serialized::defaults(values));
+        }
+        let over = over.merge(Serialized::defaults(flags));
+        Self::load_from(file, Env::prefixed(ENV_PREFIX).split("__"), over)
+    }
+
+    fn load_from(file: Option<&Path>, env: impl Provider, over: impl Provider) -> Result<Self> {
         let mut figment = Figment::new();
         let mut text = String::new();
         if let Some(path) = file {
@@ -172,11 +190,7 @@ impl Config {
             })?;
             figment = figment.merge(Toml::file_exact(path));
         }
-        let config: Self = figment
-            .merge(env)
-            .merge(Serialized::defaults(flags))
-            .extract()
-            .map_err(|e| explain(e, file, &text))?;
+        let config: Self = figment.merge(env).merge(over).extract().map_err(|e| explain(e, file, &text))?;
         config.validate()?;
         Ok(config)
     }
@@ -206,6 +220,7 @@ impl Config {
         }
         self.media.validate()?;
         self.detectors.audio_tagger.validate()?;
+        self.detectors.voice_activity.validate()?;
         self.detectors.face.validate()?;
         self.recorder.validate()?;
         self.pipeline.validate()?;
@@ -354,7 +369,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("clipcore.toml");
         std::fs::write(&file, toml).unwrap();
-        Config::load_from(Some(&file), env(pairs), flags)
+        Config::load_from(Some(&file), env(pairs), Serialized::defaults(flags))
     }
 
     #[test]
@@ -422,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_an_error() {
-        let err = Config::load_from(Some(Path::new("no/such.toml")), Figment::new(), &Overrides::default());
+        let err = Config::load_from(Some(Path::new("no/such.toml")), Figment::new(), Figment::new());
         let text = err.unwrap_err().to_string();
         assert!(text.contains("cannot be read") && text.contains("no/such.toml"), "{text}");
     }

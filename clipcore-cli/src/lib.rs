@@ -46,8 +46,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
             return code;
         }
     };
-    output::start_log(cli.global.verbose, cli.global.quiet);
-    match cli.run() {
+    let log = output::start_log(cli.global.verbose, cli.global.quiet).map_err(anyhow::Error::from);
+    match log.and_then(|traces| cli.run().inspect(|_| drop(traces))) {
         Ok(code) => code,
         Err(e) => {
             let code = exit::of(&e);

@@ -24,6 +24,9 @@ pub struct ModelsConfig {
     pub dir: PathBuf,
     /// The model that tags sound: a name, or the path of an ONNX file with its card beside it.
     pub audio: String,
+    /// The model that hears voices, named likewise; where absent, none listens for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voice: Option<String>,
     /// The model that finds faces, named likewise; it needs consent to faces.
     pub faces: String,
     /// The model that reads the expressions of faces, named likewise.
@@ -43,7 +46,17 @@ impl Default for ModelsConfig {
     fn default() -> Self {
         let RuntimeConfig { backend, library, threads, providers } = RuntimeConfig::default();
         let [audio, faces, expressions] = ["tagger", "yunet", "mini_xception"].map(str::to_owned);
-        Self { dir: default_dir(), audio, faces, expressions, backend, library, threads, providers }
+        Self {
+            dir: default_dir(),
+            audio,
+            voice: None,
+            faces,
+            expressions,
+            backend,
+            library,
+            threads,
+            providers,
+        }
     }
 }
 
@@ -81,6 +94,8 @@ pub struct Models {
     pub registry: ModelRegistry,
     /// The card of the model that tags sound, where there is one.
     pub audio: Option<Card>,
+    /// The card of the model that hears voices, where there is one.
+    pub voice: Option<Card>,
     /// How the models of faces are asked, where both are there.
     pub faces: Option<(FinderPort, ExpressionPort)>,
     /// What people should be told: models that cannot be used, accelerators that are not there.
@@ -96,13 +111,18 @@ impl Models {
         let mut models = Self::default();
         let on = |name: &str| !config.detectors.off.iter().any(|off| off == name);
         let (hears, looks) = (on("audio_tagger"), on("face") && config.consent.face);
-        if !hears && !looks {
+        let voice = config.models.voice.as_deref().filter(|_| on("voice_activity"));
+        if !hears && !looks && voice.is_none() {
             return Ok(models);
         }
         let runtime = config.models.runtime()?;
         if hears {
-            let heard = models.hear(&runtime, &config.models);
+            let heard = models.hear(&runtime, &config.models, &config.models.audio);
             models.audio = models.or_off("audio_tagger", heard);
+        }
+        if let Some(name) = voice {
+            let heard = models.hear(&runtime, &config.models, name);
+            models.voice = models.or_off("voice_activity", heard);
         }
         if looks {
             let seen = models.look(&runtime, &config.models, &config.detectors.face);
@@ -111,8 +131,8 @@ impl Models {
         Ok(models)
     }
 
-    fn hear(&mut self, runtime: &Runtime, config: &ModelsConfig) -> Result<Card> {
-        let (model, card) = self.load(runtime, &config.store().find(&config.audio)?)?;
+    fn hear(&mut self, runtime: &Runtime, config: &ModelsConfig, name: &str) -> Result<Card> {
+        let (model, card) = self.load(runtime, &config.store().find(name)?)?;
         self.offer(model);
         Ok(card)
     }

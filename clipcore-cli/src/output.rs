@@ -3,8 +3,14 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use clipcore::Result;
+#[cfg(feature = "otlp")]
+use clipcore::otlp::Otlp;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::exit::Failure;
 
@@ -31,8 +37,12 @@ pub fn text(text: &str) -> io::Result<()> {
 }
 
 /// Starts the log on standard error: warnings, more with each `verbose`, only errors when `quiet`. The variable
-/// `CLIPCORE_LOG` overrides with a filter such as `clipcore=debug`.
-pub fn start_log(verbose: u8, quiet: bool) {
+/// `CLIPCORE_LOG` overrides with a filter such as `clipcore=debug`; with `CLIPCORE_LOG_FORMAT=json` each entry is a JSON object, in
+/// which what is done for a producer's trace has its `trace_id`.
+///
+/// # Errors
+/// `Config` where traces are to be exported and cannot be as the environment says.
+pub fn start_log(verbose: u8, quiet: bool) -> Result<Traces> {
     let level = match (quiet, verbose) {
         (true, _) => "error",
         (_, 0) => "warn",
@@ -40,14 +50,35 @@ pub fn start_log(verbose: u8, quiet: bool) {
         (_, 2) => "debug",
         _ => "trace",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CLIPCORE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(colour())
-        .with_target(verbose > 1)
-        .try_init();
+    let filter = EnvFilter::try_from_env("CLIPCORE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = match std::env::var_os("CLIPCORE_LOG_FORMAT").is_some_and(|format| format == "json") {
+        true => lines.json().with_ansi(false).with_span_list(false).boxed(),
+        false => lines.with_ansi(colour()).with_target(verbose > 1).boxed(),
+    };
+    let registry = tracing_subscriber::registry();
+    #[cfg(feature = "otlp")]
+    let traces = Traces(Otlp::from_env()?);
+    #[cfg(feature = "otlp")]
+    let registry = registry.with(traces.0.as_ref().map(Otlp::layer));
+    #[cfg(not(feature = "otlp"))]
+    let traces = Traces;
+    let _ = registry.with(lines.with_filter(filter)).try_init();
+    Ok(traces)
+}
+
+/// Traces that are exported, where that is built in and asked for. Dropped, it sends what is left.
+#[derive(Debug)]
+#[must_use]
+pub struct Traces(#[cfg(feature = "otlp")] Option<Otlp>);
+
+#[cfg(feature = "otlp")]
+impl Drop for Traces {
+    fn drop(&mut self) {
+        if let Some(traces) = self.0.take() {
+            traces.shutdown();
+        }
+    }
 }
 
 /// Whether standard error takes colour: a terminal, and neither `NO_COLOR` nor a dumb one.

@@ -1,10 +1,14 @@
 //! How data about people is kept, and for how long.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clipcore::clock::{SystemTimeSource, TimeSource};
-use clipcore::privacy::{AuditNote, DataFolder, KeyRing, Pseudonymizer, Rotation, audit};
+use clipcore::log::FileLog;
+use clipcore::privacy::{
+    AuditNote, DataFolder, Expiry, ExpiryConfig, KeyRing, Pseudonymizer, Rotation, audit,
+};
 use clipcore::{Consent, ErrorKind, Result, WallTime, config};
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +21,8 @@ pub struct PrivacyConfig {
     /// Keys older than this are destroyed, and what was written under them is anonymous; in seconds; 0 keeps them.
     #[serde(with = "config::secs")]
     pub key_retain: Duration,
-    /// Words of chat older than this are taken out of the log, whenever `run` or `serve` starts and with `privacy
-    /// expire`; in seconds; 0 keeps them.
+    /// Words of chat older than this are taken out of the log, within an eighth of it: while `run` or `serve` runs, when it
+    /// starts, and with `privacy expire`; in seconds; 0 keeps them.
     #[serde(with = "config::secs")]
     pub text_retain: Duration,
 }
@@ -31,6 +35,12 @@ impl Default for PrivacyConfig {
             text_retain: Duration::from_secs(86_400),
         }
     }
+}
+
+/// What takes out what becomes too old while these logs of the folder are used.
+pub(crate) fn expiry(config: &PrivacyConfig, dir: &Path, logs: Vec<Arc<FileLog>>) -> Expiry {
+    let spans = ExpiryConfig { text_retain: config.text_retain, key_retain: config.key_retain };
+    Expiry::new(dir, logs, spans, Arc::new(SystemTimeSource::new()))
 }
 
 /// Civil time now.

@@ -97,20 +97,22 @@ impl SinksConfig {
 /// file of [dead letters](dead_letters).
 ///
 /// # Errors
-/// Where a sink cannot work: the program then ends with 4, or with 2 where its settings are wrong.
-pub async fn open(config: &SinksConfig, out: &Path) -> anyhow::Result<Vec<Arc<dyn ClipSink>>> {
+/// Where a sink cannot work, naming its section.
+pub async fn open(config: &SinksConfig, out: &Path) -> Result<Vec<Arc<dyn ClipSink>>> {
     let mut sinks: Vec<Arc<dyn ClipSink>> = Vec::new();
     for sink in config.build()? {
-        if let Err(e) = sink.check().await {
-            let e = e.with_context("section", format!("sinks.{}", sink.name()));
-            return Err(match e.kind() {
-                ErrorKind::Config => e.into(),
-                _ => Failure::wrap(Exit::Sink, e),
-            });
-        }
+        sink.check().await.map_err(|e| e.with_context("section", format!("sinks.{}", sink.name())))?;
         let path = dead_letters(out).join(format!("{}.jsonl", sink.name()));
         let sink = sink.with_retry(config.retry.clone()).with_dead_letter(path).await?;
         sinks.push(Arc::new(sink.permanent_only()));
     }
     Ok(sinks)
+}
+
+/// What [`open`] says, for the program: it ends with 4, or with 2 where settings are wrong.
+pub(crate) fn failure(error: Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::Config => error.into(),
+        _ => Failure::wrap(Exit::Sink, error),
+    }
 }

@@ -21,7 +21,7 @@ use crate::settings::Settings;
 #[pyfunction]
 pub(crate) fn command(py: Python<'_>, settings: Settings, args: Vec<OsString>) -> PyResult<(String, String)> {
     detached(py, None, |_| -> anyhow::Result<(String, String)> {
-        let (global, _file) = settings.global()?;
+        let global = settings.global()?;
         let cli = Cli::try_parse_from(std::iter::once("clipcore".into()).chain(args))
             .map_err(|e| Error::config(e.to_string().trim().to_owned()))?;
         let (mut out, mut remarks) = (Vec::new(), Vec::new());

@@ -33,7 +33,7 @@ mod _clipcore {
     #[pymodule_export]
     use crate::replay::replay;
     #[pymodule_export]
-    use crate::run::{PyRun, detect, detect_sound};
+    use crate::run::{PyFeed, PyRun, detect, detect_sound};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -346,23 +346,6 @@ def test_streams_share_a_models_batches(tmp_path) -> None:
     assert replayed.signals == alone.signals
 
 
-def test_installed_detectors_are_found_by_name(tmp_path, monkeypatch) -> None:
-    (tmp_path / "airhorn_pkg.py").write_text(
-        "import clipcore\nfrom clipcore.events import Marker\n\n\n"
-        "@clipcore.detector('airhorn', labels=['horn'], input=Marker)\ndef horn(event):\n    return 4.0\n"
-    )
-    info = tmp_path / "airhorn_pkg-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: airhorn-pkg\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[clipcore.detectors]\nairhorn = airhorn_pkg:horn\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert "airhorn" in clipcore.plugins.available("detectors")
-    found = clipcore.replay(MARKERS, detectors=["airhorn"]).signals
-    assert [s.label for s in found if s.detector == "airhorn"] == ["horn"] * 3
-    with pytest.raises(clipcore.NotFound, match="installed are: airhorn"):
-        clipcore.replay(MARKERS, detectors=["foghorn"])
-
-
 def test_a_sound_model_gives_its_numbers_patch_by_patch() -> None:
     model = clipcore.AudioModel()
     sound = tone(4, 1.0, 1.0)

@@ -35,6 +35,13 @@ def test_a_timeline_shows_signals_threshold_moments_and_labels(simulation, tmp_p
     assert (tmp_path / "timeline.png").stat().st_size > 5000
 
 
+def test_without_labels_there_is_no_row_for_them(simulation) -> None:
+    from clipcore import plot
+
+    last = plot.timeline(clipcore.replay(simulation.events)).axes[-1]
+    assert [text.get_text() for text in last.get_yticklabels()] == ["moments"]
+
+
 def test_moments_open_where_the_evidence_exceeds_the_threshold(simulation) -> None:
     replayed = clipcore.replay(simulation.events)
     odds = clipcore.log_odds(replayed.signals)
@@ -67,3 +74,6 @@ def test_clips_are_shown_as_pictures_and_play_in_a_notebook(talk, tmp_path) -> N
     with pytest.raises(clipcore.InvalidInput, match="no clip"):
         plot.clips([])
     assert report._repr_html_().count("<tr>") == 2
+    table = report.moments._repr_html_()
+    assert "&lt;ace&gt; +8.00" in table and "<th>trace</th>" not in table, "what is empty is left out"
+    assert f"{clip.asked.start:.2f}–{clip.asked.end:.2f}" in report.clips._repr_html_()

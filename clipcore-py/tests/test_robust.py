@@ -42,6 +42,12 @@ def live(events, **more):
     return clipcore.run(events=events, transitions=True, signals=True, config=settings, **{"stream": "live", **more})
 
 SIMULATION = clipcore.simulate(seed=3, hours=0.2)
+
+class Late:
+    # Goes with the module sys, near the interpreter's end, and lets other threads run meanwhile.
+    pause = 0.5
+    def __del__(self, sleep=time.sleep):
+        sleep(self.pause)
 """
 
 
@@ -61,7 +67,7 @@ def ends(body: str, *options: str, seconds: float = 40.0) -> str:
         running.send_signal(signal.SIGABRT)
         raise AssertionError("it hangs:\n" + running.communicate()[1]) from None
     assert running.returncode == 0, f"{running.returncode}\n{said}"
-    assert "Traceback" not in said and "Warning" not in said, said
+    assert not any(word in said for word in ("Traceback", "Warning", "panicked")), said
     return out
 
 
@@ -88,7 +94,28 @@ def test_the_interpreter_ends_in_the_middle_of_a_replay_in_a_daemon_thread() -> 
         for _ in range(3):
             threading.Thread(target=work, daemon=True).start()
         time.sleep(0.4)
+        sys.late = Late()
     """)
+
+
+def test_nothing_is_called_once_the_interpreter_has_begun_to_end() -> None:
+    out = ends("""
+        calls = []
+        class Counts(clipcore.Detector[ChatMessage]):
+            name, labels, inputs = "counts", ("x",), (ChatMessage,)
+            def detect(self, event, out):
+                calls.append(event.at)
+                time.sleep(0.001)
+        threading.Thread(target=lambda: clipcore.replay(SIMULATION.events, detectors=[Counts]), daemon=True).start()
+        while not calls:
+            time.sleep(0.01)
+        # What the end does first.
+        clipcore._clipcore.close()
+        before = len(calls)
+        time.sleep(0.3)
+        print(len(calls) - before, before < len(SIMULATION.events))
+    """)
+    assert out == "0 True\n"
 
 
 def test_exit_from_inside_a_callback_of_a_reader() -> None:
@@ -304,3 +331,140 @@ def test_views_outlive_everything() -> None:
         gc.collect()
         assert numpy.array_equal(numpy.concatenate(kept), sound)
     """)
+
+
+def test_an_iterator_that_waits_neither_holds_up_the_end_nor_crashes_it() -> None:
+    out = ends("""
+        def waits():
+            yield {"type": "marker", "at": 1.0, "data": {"label": "ace"}}
+            # The first moment opens after two seconds: this wakes up in the middle of the interpreter's end.
+            time.sleep(3.5)
+            print("woke", flush=True)
+        run = live(waits())
+        next(run)
+        run.close()
+        Late.pause = 3.0
+        sys.late = Late()
+        print("closed", flush=True)
+    """)
+    assert out == "closed\n"
+
+
+def test_the_interpreter_ends_while_media_is_recorded(talk, ffmpeg, tmp_path) -> None:
+    # A pipe that never ends is as good as a live stream.
+    live = tmp_path / "live.ts"
+    subprocess.run([ffmpeg, "-v", "error", "-i", str(talk), "-c", "copy", str(tmp_path / "talk.ts")], check=True)
+    os.mkfifo(live)
+    out = ends(f"""
+        from pathlib import Path
+        def feed():
+            with open({str(live)!r}, "wb") as pipe:
+                pipe.write(Path({str(tmp_path / "talk.ts")!r}).read_bytes())
+                pipe.flush()
+                time.sleep(3600)
+        threading.Thread(target=feed, daemon=True).start()
+        run = clipcore.run({str(live)!r}, detectors=[mine], out={str(tmp_path / "out")!r})
+        while not any(path.is_file() for path in (run.out / "recordings").rglob("*.mp4")):
+            time.sleep(0.02)
+        print(*[task.read_text() for task in Path("/proc/self/task").glob("*/children")])
+    """)
+    assert out.split() and not [pid for pid in out.split() if os.path.exists(f"/proc/{pid}")], "ffmpeg outlives the interpreter"
+
+
+def test_the_interpreter_ends_while_a_sink_is_busy() -> None:
+    ends("""
+        import asyncio
+        began = threading.Event()
+        def slow(item):
+            began.set()
+            time.sleep(0.5)
+        async def never(item):
+            await asyncio.sleep(3600)
+        run = live(endless(), sinks=[slow, never])
+        began.wait()
+    """)
+
+
+def test_a_loop_that_ends_before_its_sinks_do_does_not_hang() -> None:
+    out = ends("""
+        import asyncio
+        async def sink(item):
+            await asyncio.sleep(0.01)
+        async def main():
+            run = live(endless(), sinks=[sink])
+            await run.__anext__()
+            return run
+        run = asyncio.run(main())
+        run.close()
+        print(run.report is not None)
+    """)
+    assert out == "True\n"
+
+
+def test_two_threads_may_read_one_run() -> None:
+    out = ends("""
+        def some():
+            for n in range(200):
+                yield {"type": "marker", "at": float(n), "data": {"label": "ace"}}
+        run = live(some())
+        taken = [[], []]
+        def read(mine):
+            for item in run:
+                mine.append(item)
+        threads = [threading.Thread(target=read, args=(mine,)) for mine in taken]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        signals = sorted(i.at for mine in taken for i in mine if isinstance(i, clipcore.Signal))
+        print(signals == [float(n) for n in range(200)])
+    """)
+    assert out == "True\n"
+
+
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "SystemExit", "asyncio.CancelledError", "MemoryError"])
+def test_not_even_exceptions_that_end_programs_end_more_than_their_callback(raised: str) -> None:
+    out = ends(f"""
+        import asyncio, itertools
+        class Bad(clipcore.Detector[Marker]):
+            name, labels, inputs = "bad", ("x",), (Marker,)
+            def detect(self, event, out):
+                raise {raised}
+        async def late(item):
+            raise {raised}
+        def plain(item):
+            raise {raised}
+        def few():
+            return itertools.islice(endless(0.0), 3)
+        replayed = clipcore.replay(list(few()), detectors=[Bad])
+        print([type(f.error).__name__ for f in replayed.failures], len(replayed.moments))
+        for sink in (plain, late):
+            run = live(few(), sinks=[sink])
+            try:
+                run.wait()
+            except clipcore.Error as error:
+                print(type(error.__cause__).__name__, len(run.report.moments))
+    """)
+    name = raised.rpartition(".")[2]
+    assert out == f"['{name}'] 1\n{name} 1\n{name} 1\n"
+
+
+def test_a_state_that_cannot_be_taken_or_restored_is_an_error_and_no_crash() -> None:
+    out = ends("""
+        from clipcore.conformance import check_detector
+        class Untaken(clipcore.Detector[Marker]):
+            name, labels, inputs = "untaken", ("x",), (Marker,)
+            def detect(self, event, out):
+                pass
+            def snapshot(self):
+                return object()
+        class Unrestored(Untaken):
+            def snapshot(self):
+                return {}
+            def restore(self, state):
+                raise RuntimeError("what the user wrote")
+        for made in (Untaken, Unrestored):
+            try:
+                check_detector(made)
+            except clipcore.Error as error:
+                print(type(error.__cause__).__name__)
+    """)
+    assert out == "TypeError\nRuntimeError\n"

@@ -242,25 +242,6 @@ def test_a_run_can_be_left_early(talk) -> None:
     assert run.report is not None
 
 
-def test_installed_sources_and_sinks_are_found_by_name(tmp_path, monkeypatch) -> None:
-    (tmp_path / "plugged.py").write_text(
-        "TAKEN = []\n\n\ndef feed():\n    yield {'type': 'marker', 'at': 0.5, 'data': {'label': 'ace'}}\n\n\n"
-        "def take(item):\n    TAKEN.append(item)\n"
-    )
-    info = tmp_path / "plugged-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
-    points = "[clipcore.sources]\nfeed = plugged:feed\n[clipcore.sinks]\ntake = plugged:take\n"
-    (info / "entry_points.txt").write_text(points)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    others: list[object] = []
-    report = clipcore.run(events="feed", stream="s", sinks=["take", lambda i: others.append(i), lambda i: others.append(i)]).wait()
-    import plugged
-
-    assert [m.label for m in report.moments] == ["ace"]
-    assert plugged.TAKEN == list(report.transitions) and len(others) == 2 * len(plugged.TAKEN)
-
-
 def test_progress_is_told_by_the_clock(talk) -> None:
     told: list[tuple[int, int, str]] = []
     clipcore.run(talk, chat=ACE, progress=lambda *news: told.append(news)).wait()

@@ -36,6 +36,8 @@ pub mod log;
 #[cfg(feature = "media")]
 pub mod media;
 pub mod model;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 #[cfg(feature = "runtime")]
 pub mod pipeline;
 pub mod privacy;
@@ -50,6 +52,8 @@ pub mod sink;
 #[cfg(feature = "runtime")]
 pub mod source;
 mod time;
+#[cfg(feature = "runtime")]
+mod trace;
 pub mod tune;
 #[cfg(feature = "http")]
 pub mod webhook;

@@ -197,7 +197,7 @@ fn report(config: &Config, dir: &Path, json: bool) -> Result<()> {
             kept(
                 "words of chat",
                 "log/, inbox/",
-                span(text.as_secs_f64(), "after they were said, at the next start or privacy expire"),
+                span(text.as_secs_f64(), "after they were said, and up to an eighth more"),
             ),
             kept(
                 "keys of pseudonyms",

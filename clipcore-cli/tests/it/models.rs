@@ -1,12 +1,13 @@
 //! `clipcore models` against a server of the test's own.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use clipcore::conformance::onnx::OnnxFile;
+use rustls::pki_types::PrivateKeyDer;
 use sha2::{Digest, Sha256};
 
 /// A model of its own, 600 KB, and its card.
@@ -49,9 +50,34 @@ fn serve(bytes: Vec<u8>, broken: usize) -> (String, Arc<Mutex<Vec<String>>>) {
     (url, asked)
 }
 
-fn answer(mut stream: TcpStream, bytes: &[u8], broken: bool) -> String {
+/// The same over TLS; also gives the certificate, which nobody vouches for, as PEM.
+fn serve_tls(bytes: Vec<u8>, broken: usize) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.unwrap().with_no_client_auth();
+    let config = Arc::new(config.with_single_cert(vec![made.cert.der().clone()], key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/mine.onnx", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        let mut answered = 0;
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut tls = rustls::StreamOwned::new(connection, stream.unwrap());
+            // Who does not trust the certificate breaks the handshake off.
+            if tls.flush().is_ok() {
+                answer(tls, &bytes, answered < broken);
+                answered += 1;
+            }
+        }
+    });
+    (url, made.cert.pem())
+}
+
+fn answer(mut stream: impl Read + Write, bytes: &[u8], broken: bool) -> String {
     let mut range = String::new();
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut lines = BufReader::new(&mut stream).lines();
     while let Some(Ok(line)) = lines.next().filter(|l| l.as_ref().is_ok_and(|l| !l.is_empty())) {
         if let Some((name, value)) = line.split_once(": ")
             && name.eq_ignore_ascii_case("range")
@@ -65,8 +91,7 @@ fn answer(mut stream: TcpStream, bytes: &[u8], broken: bool) -> String {
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", rest.len());
     let sent = if broken { rest.len() / 2 } else { rest.len() };
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&rest[..sent]));
-    let _ = stream.shutdown(std::net::Shutdown::Write);
-    let _ = stream.read(&mut [0; 64]);
+    let _ = stream.flush();
     range
 }
 
@@ -112,6 +137,30 @@ fn a_download_that_broke_off_goes_on_where_it_stopped_and_is_checked() {
 
     assert!(clipcore(dir.path(), &["remove", "mine"]).status.success());
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn over_https_the_server_must_be_vouched_for() {
+    let bytes = model();
+    let (url, certificate) = serve_tls(bytes.clone(), 1);
+    let dir = folder(&url, &bytes);
+    let file = dir.path().join("authority.pem");
+    let pull = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clipcore"));
+        command.args(["models", "pull", "mine"]).env("CLIPCORE__MODELS__DIR", dir.path());
+        command
+    };
+    let stranger = pull().output().unwrap();
+    assert!(said(&stranger).contains("invalid peer certificate"), "{}", said(&stranger));
+    let nobody = pull().env("SSL_CERT_FILE", dir.path().join("mine.toml")).output().unwrap();
+    assert!(said(&nobody).contains("SSL_CERT_FILE names a PEM file"), "{}", said(&nobody));
+
+    std::fs::write(&file, certificate).unwrap();
+    let broken = pull().env("SSL_CERT_FILE", &file).output().unwrap();
+    assert!(said(&broken).contains("goes on where it stopped"), "{}", said(&broken));
+    let done = pull().env("SSL_CERT_FILE", &file).output().unwrap();
+    assert!(done.status.success(), "{}", said(&done));
+    assert_eq!(std::fs::read(dir.path().join("mine.onnx")).unwrap(), bytes);
 }
 
 #[test]

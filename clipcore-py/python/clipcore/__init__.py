@@ -1,7 +1,7 @@
 """clipcore turns a live stream into clips, seconds after the moment happens.
 
-Replay recorded streams and measure (:func:`replay`, :func:`evaluate`, :func:`tune`, :func:`simulate`), let your own model decide what
-a moment is (:class:`Detector`, :func:`detector`, :class:`Model`).
+Replay recorded streams and measure (`replay`, `evaluate`, `tune`, `simulate`), let your own model decide what a moment is
+(`Detector`, `detector`, `Model`), and run pipelines (`run`).
 """
 
 from clipcore import conformance, events, plugins, progress

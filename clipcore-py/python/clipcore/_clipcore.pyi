@@ -57,7 +57,7 @@ class Event(Generic[_T]):
         """The CloudEvents ``type``."""
     @property
     def data(self) -> _T:
-        """What: a payload of :mod:`clipcore.events`, sound or a picture."""
+        """What: a payload of [`clipcore.events`][], sound or a picture."""
 
 @final
 class Audio16k:
@@ -173,13 +173,18 @@ def detect(
 ) -> tuple[list[str], list[str], _Failures]: ...
 
 @final
+class Feed:
+    def push(self, line: str) -> bool: ...
+    def end(self, raised: BaseException | None) -> None: ...
+
+@final
 class Run:
     def __new__(
         cls,
         settings: Settings,
         inputs: Sequence[str],
         chat: str | None,
-        events: Callable[[], str | None] | None,
+        events: Callable[[Feed], None] | None,
         detectors: Sequence[object],
         models: Sequence[object],
         sinks: Sequence[tuple[str, Callable[[str, str], None]]],

@@ -43,8 +43,8 @@ def detect(
 ) -> Detection:
     """Shows sound and pictures to detectors, and gives what they found; nothing is decided and nothing is kept.
 
-    Sound in an array is listened to as it is: no ffmpeg, nothing decoded or encoded. For detectors of events, see :func:`replay`.
-    Arguments are those of :func:`run`; ``progress`` is called as ``progress(seconds, 0, what)``.
+    Sound in an array is listened to as it is: no ffmpeg, nothing decoded or encoded. For detectors of events, see [`replay`][clipcore.replay].
+    Arguments are those of [`run`][clipcore.run]; ``progress`` is called as ``progress(seconds, 0, what)``.
     """
     asked = settings(config, consent=consent, stream=stream)
     extra, asks = specs(detectors), list(models)

@@ -26,7 +26,7 @@ Found = Union[None, float, Mapping[str, float], "tuple[str, float]"]
 class Detector(Generic[E]):
     """Finds evidence in what happens on one stream (or on one camera of it).
 
-    Subclass it, set the attributes below and write :meth:`detect`. clipcore makes one object for each stream, by calling
+    Subclass it, set the attributes below and write `detect`. clipcore makes one object for each stream, by calling
     the class (or whatever factory was passed) without arguments.
 
     Contract:
@@ -35,8 +35,8 @@ class Detector(Generic[E]):
         - A signal's ``at`` is at most the time advanced to.
         - Absence of input is no evidence.
 
-    :func:`clipcore.conformance.check_detector` checks this. An exception switches the detector off: its stream goes on without
-    it, and the exception, with its traceback, is told as a :class:`~clipcore.DetectorWarning` and in the result's
+    [`check_detector`][clipcore.conformance.check_detector] checks this. An exception switches the detector off: its stream goes on without
+    it, and the exception, with its traceback, is told as a [`DetectorWarning`][clipcore.DetectorWarning] and in the result's
     ``failures``.
     """
 
@@ -47,7 +47,7 @@ class Detector(Generic[E]):
     labels: ClassVar[tuple[str, ...]] = ()
     """The labels its signals may carry; ``"*"`` allows all."""
     inputs: ClassVar[tuple[Input, ...]] = ()
-    """What it is shown: payload types such as :class:`~clipcore.events.ChatMessage` or :class:`~clipcore.events.Audio16k`."""
+    """What it is shown: payload types such as [`ChatMessage`][clipcore.events.ChatMessage] or [`Audio16k`][clipcore.Audio16k]."""
     window: ClassVar[float | None] = None
     """With ``inputs = (Audio16k,)``: seconds of sound in each event; blocks as they come where ``None``."""
     hop: ClassVar[float | None] = None
@@ -57,7 +57,7 @@ class Detector(Generic[E]):
     needs: ClassVar[str] = ""
     """What the stream's consent must cover: ``"chat_text"``, ``"face"``, or both with a comma."""
     state: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes that change while it runs, for :meth:`snapshot`; their values must have a JSON form."""
+    """Names of the attributes that change while it runs, for `snapshot`; their values must have a JSON form."""
 
     def detect(self, event: Event[E], out: Output) -> None:
         """Takes one event in; findings go to ``out.signal(label, score)``."""
@@ -73,11 +73,11 @@ class Detector(Generic[E]):
         """
 
     def snapshot(self) -> Any:
-        """The whole state, as what :func:`json.dumps` takes."""
+        """The whole state, as what `json.dumps` takes."""
         return {name: copy.deepcopy(getattr(self, name)) for name in self.state}
 
     def restore(self, state: Any) -> None:
-        """Takes up a state that :meth:`snapshot` gave.
+        """Takes up a state that `snapshot` gave.
 
         Raises:
             ValueError: The value is not such a state; the detector is then unchanged.

@@ -190,7 +190,7 @@ def evaluate(
 
 @dataclass(frozen=True, repr=False)
 class Weights:
-    """What fusion knows from data; pass the file that :meth:`save` writes as ``weights=``."""
+    """What fusion knows from data; pass the file that `save` writes as ``weights=``."""
 
     name: str
     toml: str

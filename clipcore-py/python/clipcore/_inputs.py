@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import subprocess
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Union
 import numpy
 import numpy.typing
 
-from clipcore import _tools
+from clipcore import _clipcore, _tools
 from clipcore._errors import InvalidInput
 from clipcore._records import Record
 from clipcore._replay import PathLike
@@ -88,13 +89,18 @@ def _video(path: Path, pictures: numpy.typing.NDArray[numpy.uint8], fps: float) 
         raise InvalidInput("these pictures cannot be encoded", source=done.stderr.decode(errors="replace").strip())
 
 
-def lines(events: Iterable[Mapping[str, Any] | Record]) -> Callable[[], str | None]:
-    """What the compiled part calls for the next event."""
+def feeder(events: Iterable[Mapping[str, Any] | Record]) -> Callable[[_clipcore.Feed], None]:
+    """What the compiled part calls to have a thread take events out of the iterator, which may wait for them."""
     iterator: Iterator[Mapping[str, Any] | Record] = iter(events)
 
-    def following() -> str | None:
-        for event in iterator:
-            return json.dumps(event.to_dict() if isinstance(event, Record) else dict(event))
-        return None
+    def work(feed: _clipcore.Feed) -> None:
+        try:
+            for event in iterator:
+                if not feed.push(json.dumps(event.to_dict() if isinstance(event, Record) else dict(event))):
+                    return
+        except BaseException as raised:
+            feed.end(raised)
+        else:
+            feed.end(None)
 
-    return following
+    return lambda feed: threading.Thread(target=work, args=(feed,), name="clipcore-events", daemon=True).start()

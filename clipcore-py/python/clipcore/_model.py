@@ -30,7 +30,7 @@ class Model(Protocol):
     """What detectors ask for: ``out.request(name, input)``."""
 
     def infer(self, batch: Sequence[Any]) -> Sequence[Tensors]:
-        """Answers one output for each item of the batch, in order; items are what was asked with, as :data:`Tensors`."""
+        """Answers one output for each item of the batch, in order; items are what was asked with, as [`Tensors`][clipcore._model.Tensors]."""
         ...
 
 

@@ -181,7 +181,7 @@ class Clip(Record):
     achieved: Span | None = None
     """The bounds that the file has."""
     path: str | None = None
-    """The file, relative to the output folder; see :attr:`file`."""
+    """The file, relative to the output folder; see `file`."""
     url: str | None = None
     thumbnail: str | None = None
     """A picture at the peak, relative to the output folder."""

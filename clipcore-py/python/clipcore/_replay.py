@@ -59,7 +59,7 @@ class Failure:
         return f"detector {self.detector} of {self.stream} is off since {self.at:.3f} s: {self.error!r}"
 
     def warn(self, stacklevel: int = 2) -> None:
-        """Says so as a :class:`~clipcore.DetectorWarning`."""
+        """Says so as a [`DetectorWarning`][clipcore.DetectorWarning]."""
         warnings.warn(str(self), DetectorWarning, stacklevel=stacklevel + 1)
 
 
@@ -109,10 +109,10 @@ def replay(
     """Replays recorded events: the same input gives the same moments on every machine, and those of the program.
 
     Args:
-        events: See :data:`Events`.
+        events: See [`Events`][clipcore._replay.Events].
         consent: What the people concerned agreed to; without ``chat_text``, chat's words are dropped before any detector.
         config: Settings, as a TOML file or a mapping.
-        weights: Decide with these weights, from :func:`tune`.
+        weights: Decide with these weights, from [`tune`][clipcore.tune].
         stream: The stream of events in memory that name none. Files name theirs, or are named after their file.
         detectors: Detectors in Python beside the built-in ones (those can be switched off in ``config``).
         models: Models in Python that they ask.

@@ -83,9 +83,9 @@ class Run:
     """A running pipeline. Iterate over it, with ``for`` or ``async for``: it gives moments and clips as they come.
 
     It is a context manager, too, sync and async: leaving it ends the run in good order. What was not read holds the pipeline up, so
-    read it, :meth:`wait` for its end or :meth:`close` it. Ctrl-C while reading raises ``KeyboardInterrupt`` at once.
+    read it, `wait` for its end or `close` it. Ctrl-C while reading raises ``KeyboardInterrupt`` at once.
 
-    Made by :func:`run`.
+    Made by [`run`][clipcore.run].
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class Run:
 
         Raises:
             Error: A stream could not be read to its end, or a sink refused something for good: all of it is in the report that
-                :attr:`report` has.
+                `report` has.
         """
         self._check_loop("use `await run.wait_async()`")
         while not self._ended:
@@ -219,7 +219,7 @@ class Run:
         return self._finish()
 
     async def wait_async(self) -> RunReport:
-        """As :meth:`wait`, for coroutines."""
+        """As `wait`, for coroutines."""
         async for _ in self:
             pass
         return self._report or self._told()
@@ -266,6 +266,7 @@ class Run:
             self._core.abandon()
             if not self._join(_GRACE):
                 self._core.stop(True)
+                self._loop.cancel()
                 self._join(_GRACE)
             self._closed()
 
@@ -294,6 +295,7 @@ class Run:
             waited += 0.01
         if stop and not self._core.join(0.0):
             self._core.stop(True)
+            self._loop.cancel()
         self._loop.close()
         if stop:
             self._closed()
@@ -301,7 +303,7 @@ class Run:
             self._told()
 
     async def aclose(self) -> None:
-        """As :meth:`close`, for coroutines."""
+        """As `close`, for coroutines."""
         if self._report is None:
             await self._aclose(stop=True)
 
@@ -358,7 +360,7 @@ def run(
     """Starts a pipeline: records the input, finds moments, cuts their clips.
 
     Args:
-        input: A path, URL, bytes or array (see :data:`~clipcore._inputs.Media`); a list of paths or URLs: the cameras of one stream.
+        input: A path, URL, bytes or array (see [`Media`][clipcore._inputs.Media]); a list of paths or URLs: the cameras of one stream.
         rate: Samples per second, for sound in an array.
         fps: Pictures per second, for pictures in an array.
         stream: The stream's id; from the input's name where absent.
@@ -367,8 +369,8 @@ def run(
         out: The folder of clips, moments and the log; where absent, a temporary one that goes with the run and its clips. Started again on the same
             folder after a crash, a run finishes what was pending, and nothing twice.
         consent: What the people concerned agreed to.
-        config: Settings, as a TOML file or a mapping.
-        weights: Decide with these weights, from :func:`tune`.
+        config: Settings, as a TOML file or a mapping; what ``sinks`` and ``sources`` name takes part, too.
+        weights: Decide with these weights, from [`tune`][clipcore.tune].
         detectors: Detectors in Python, or names of installed ones, beside the built-in ones.
         models: Models in Python that they ask, batched across streams.
         sinks: Functions, async functions, or names of installed ones, that take each transition of each moment and clip.
@@ -381,6 +383,8 @@ def run(
         ConfigError: A setting or a detector makes no sense.
         ConsentRequired: A detector needs more than the stream's people agreed to.
         Unsupported: ffmpeg is missing.
+        Conflict: Another run uses the folder.
+        Unavailable: A configured sink cannot be reached.
     """
     keep: list[object] = []
     names: list[str] = []
@@ -404,9 +408,9 @@ def run(
         schedule.write_text("".join(json.dumps(dict(event)) + "\n" for event in chat), encoding="utf-8")
     elif chat is not None:
         schedule = Path(chat)
-    lines = None
+    feeder = None
     if events is not None:
-        lines = _inputs.lines(plugins.load("sources", events)() if isinstance(events, str) else events)
+        feeder = _inputs.feeder(plugins.load("sources", events)() if isinstance(events, str) else events)
     loop, place = _sinks.Loop(), Path(out)
     calls: list[tuple[str, Callable[[str, str], None]]] = []
     for sink in sinks:
@@ -417,7 +421,7 @@ def run(
         settings(config, consent=consent, weights=weights, stream=stream, out=out),
         names,
         None if schedule is None else os.fspath(schedule),
-        lines,
+        feeder,
         specs(detectors),
         list(models),
         calls,

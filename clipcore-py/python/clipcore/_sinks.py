@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import dataclasses
 import inspect
 import threading
@@ -30,6 +31,7 @@ class Loop:
         except RuntimeError:
             self._loop = None
         self.is_callers = self._loop is not None
+        self._waiting: set[concurrent.futures.Future[BaseException | None]] = set()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -40,7 +42,19 @@ class Loop:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="clipcore-sinks", daemon=True)
                 self._thread.start()
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+            waiting = asyncio.run_coroutine_threadsafe(work if self.is_callers else _returned(work), self._loop)
+            self._waiting.add(waiting)
+        try:
+            raised = waiting.result()
+        finally:
+            self._waiting.discard(waiting)
+        if raised is not None:
+            raise raised
+
+    def cancel(self) -> None:
+        """Sinks that are still at it are cancelled."""
+        for waiting in list(self._waiting):
+            waiting.cancel()
 
     def close(self) -> None:
         """Ends the thread."""
@@ -72,6 +86,15 @@ def caller(sink: Sink, folder: Path, loop: Loop, keep: object) -> Callable[[str,
 
 async def _finished(work: Awaitable[None]) -> None:
     await work
+
+
+async def _returned(work: Coroutine[Any, Any, None]) -> BaseException | None:
+    """What it raises where that would end the loop that all sinks share."""
+    try:
+        await work
+    except (KeyboardInterrupt, SystemExit) as raised:
+        return raised
+    return None
 
 
 def record(kind: str, text: str, folder: Path, keep: object) -> Moment | Clip:

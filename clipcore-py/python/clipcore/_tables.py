@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -22,6 +21,8 @@ class Table(Sequence[R], Generic[R]):
 
     _type: type[R]
     _columns: dict[str, str] = {}
+    _shown: tuple[str, ...] = ()
+    """The columns that notebooks show, as far as any row has something there."""
 
     def __init__(self, records: Iterable[R] = ()) -> None:
         self._records = tuple(records)
@@ -87,11 +88,10 @@ class Table(Sequence[R], Generic[R]):
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self._columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_cell(row[name]))}</td>" for name in self._columns) + "</tr>"
-            for row in self[:50]._rows()
-        )
+        rows = [{name: _cell(row[name]) for name in self._shown} for row in self[:50]._rows()]
+        names = [name for name in self._shown if any(row[name] for row in rows)]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(row[name])}</td>" for name in names) + "</tr>" for row in rows)
         more = f"<p>… {len(self) - 50} more</p>" if len(self) > 50 else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
@@ -101,8 +101,11 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.2f}"
-    if isinstance(value, (list, dict)):
-        return json.dumps(value)[:60]
+    if isinstance(value, dict):
+        return f"{value['start']:.2f}–{value['end']:.2f}"
+    if isinstance(value, list):
+        parts = [f"{v['detector']}/{v['label']} {v['contribution']:+.2f}" if isinstance(v, dict) else str(v) for v in value]
+        return ", ".join(parts[:3]) + (" …" if len(parts) > 3 else "")
     return str(value)
 
 
@@ -131,6 +134,7 @@ class Moments(Table[Moment]):
         "end_time": "string",
         "trace": "string",
     }
+    _shown = ("label", "stream", "state", "start", "peak", "end", "score", "evidence", "start_time")
 
     def latest(self) -> Moments:
         """The last transition of each moment, in the order in which they were first told."""
@@ -160,6 +164,7 @@ class Signals(Table[Signal]):
         "onset": "double",
         "score": "double",
     }
+    _shown = ("stream", "camera", "detector", "label", "at", "onset", "score")
 
 
 class Clips(Table[Clip]):
@@ -185,6 +190,7 @@ class Clips(Table[Clip]):
         "bytes": "int64",
         "sha256": "string",
     }
+    _shown = ("stream", "camera", "state", "path", "asked", "achieved", "exact", "reasons", "codec", "width", "height", "fps")
 
     def ready(self) -> Clips:
         """The clips whose files are there, each in its last transition."""
@@ -197,8 +203,9 @@ class Labels(Table[Label]):
 
     _type = Label
     _columns = {"stream": "string", "start": "double", "end": "double", "kind": "string"}
+    _shown = ("stream", "start", "end", "kind")
 
     def to_csv(self) -> str:
-        """The CSV that :func:`clipcore.read_labels` reads."""
+        """The CSV that [`read_labels`][clipcore.read_labels] reads."""
         lines = [f"{label.stream},{label.start:.3f},{label.end:.3f},{label.kind or ''}\n" for label in self]
         return "stream,start,end,kind\n" + "".join(lines)

@@ -1,6 +1,6 @@
 """The payloads of events, as detectors get them in ``event.data``.
 
-A payload of your own is a frozen dataclass that names its kind and derives from :class:`Payload`::
+A payload of your own is a frozen dataclass that names its kind and derives from [`Payload`][clipcore.events.Payload]:
 
     @dataclass(frozen=True)
     class HeartRate(Payload):

@@ -84,8 +84,8 @@ def timeline(
         if moment.stream == name:
             last.broken_barh([(moment.start, moment.end - moment.start)], (0.55, 0.35), color="tab:green")
             last.plot([moment.peak], [0.725], marker="|", color="black")
-    last.set_yticks([0.275, 0.725], ["labels", "moments"], fontsize=8)
-    last.set_ylim(0, 1)
+    last.set_yticks([0.725, 0.275][: 1 + bool(truth)], ["moments", "labels"][: 1 + bool(truth)], fontsize=8)
+    last.set_ylim(0 if truth else 0.45, 1)
     last.set_xlabel(f"seconds of {name}")
     last.set_xlim(left=start, right=end)
     return figure

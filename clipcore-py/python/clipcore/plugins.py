@@ -1,6 +1,6 @@
 """Detectors, sources and sinks of installed packages, found by their entry points.
 
-A package declares them in its ``pyproject.toml``::
+A package declares them in its ``pyproject.toml``:
 
     [project.entry-points."clipcore.detectors"]
     airhorn = "my_package:AirHorn"

@@ -34,7 +34,7 @@ def tqdm(**options: Any) -> Iterator[Progress]:
 
 @contextmanager
 def rich(description: str = "working", **options: Any) -> Iterator[Progress]:
-    """A bar of rich; ``options`` go to :class:`rich.progress.Progress`."""
+    """A bar of rich; ``options`` go to `rich.progress.Progress`."""
     from rich.progress import Progress as Bars
 
     with Bars(**options) as bars:

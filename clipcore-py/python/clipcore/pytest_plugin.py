@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def clipcore_check_detector() -> Callable[..., None]:
-    """:func:`clipcore.conformance.check_detector`."""
+    """[`check_detector`][clipcore.conformance.check_detector]."""
     from clipcore.conformance import check_detector
 
     return check_detector
@@ -21,7 +21,7 @@ def clipcore_check_detector() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def clipcore_simulate() -> Callable[..., Simulation]:
-    """:func:`clipcore.simulate`."""
+    """[`simulate`][clipcore.simulate]."""
     from clipcore import simulate
 
     return simulate

@@ -8,7 +8,6 @@ use clipcore::event::Kinds;
 use clipcore::log::FileLog;
 use clipcore::model::Model;
 use clipcore::pipeline::Pipeline;
-use clipcore::privacy::Pseudonymizer;
 use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
 use clipcore::source::Schedule;
 use clipcore::source::media::MediaSource;
@@ -16,7 +15,7 @@ use clipcore::{Error, Result, StreamId};
 use clipcore_cli::config::Config;
 use clipcore_cli::models::Models;
 use clipcore_cli::streams::Streams;
-use clipcore_cli::{assembly, inputs};
+use clipcore_cli::{assembly, inputs, privacy, sinks, sources};
 
 use super::outbox::{Item, Outbox};
 use super::sinks::{PySink, Reader};
@@ -55,9 +54,12 @@ impl Plan {
         let out = &config.out;
         std::fs::create_dir_all(out)
             .map_err(|e| Error::io(e, out).with_hint("out names a folder that can be written"))?;
+        let configured = sinks::open(&config.sinks, out).await?;
         let mut models = if self.inputs.is_empty() { Models::default() } else { Models::open(&config)? };
         models.notes.drain(..).for_each(|note| outbox.tell(Item::Notice(note)));
         model::add(&mut models, self.models.iter().cloned());
+        let subject = format!("stream {stream}");
+        let pseudonyms = privacy::begin(&config.privacy, out, "run", &subject, config.consent)?;
         let log =
             FileLog::open(out.join("log"), assembly::log_config(&config.pipeline), Kinds::builtin()).await?;
         let streams = Streams::new(&config)?;
@@ -66,7 +68,7 @@ impl Plan {
             .pipeline()
             .with_log(Arc::new(log))
             .with_consent(config.consent)
-            .with_pseudonyms(Pseudonymizer::load_or_create(out.join("pseudonyms.key"))?)
+            .with_pseudonyms(pseudonyms)
             .with_time_source(Arc::new(SystemTimeSource::new()))
             .with_sink(Arc::new(JsonlSink::open(out).await?.with_retry(Default::default())))
             .with_sink(Arc::new(Reader(outbox.clone())))
@@ -86,9 +88,9 @@ impl Plan {
         for model in &self.models {
             builder = builder.with_model(model.clone());
         }
-        let sinks: Vec<PySink> = self.sinks;
-        for sink in sinks {
-            let sink: Arc<dyn ClipSink> = Arc::new(sink.with_retry(Default::default()));
+        let own =
+            self.sinks.into_iter().map(|s| Arc::new(s.with_retry(Default::default())) as Arc<dyn ClipSink>);
+        for sink in configured.into_iter().chain(own) {
             builder = builder.with_sink(sink);
         }
         let (of_media, of_events): (Vec<Spec>, Vec<Spec>) =
@@ -107,7 +109,7 @@ impl Plan {
         if let Some(events) = self.events {
             spec = spec.with_source(events);
         }
-        builder.with_stream(spec).build()
+        builder.with_stream(sources::add(&config.sources, spec)).build()
     }
 }
 

@@ -11,3 +11,4 @@ mod source;
 pub(crate) use detection::detect;
 pub(crate) use python::PyRun;
 pub(crate) use sound::detect_sound;
+pub(crate) use source::PyFeed;

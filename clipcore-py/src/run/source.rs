@@ -1,17 +1,64 @@
 //! Events from a Python iterator.
+//!
+//! A thread of Python's own asks it, since it may wait for its next event when the interpreter ends: such a thread may be left
+//! behind, one of clipcore's would crash when it comes back.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use clipcore::event::Kinds;
 use clipcore::source::{Item, Source, SourceOutput};
-use clipcore::{Error, ErrorKind, Result};
+use clipcore::{Error, ErrorKind, Result, StreamId};
 use pyo3::prelude::*;
+use tokio::sync::mpsc;
 
 use crate::error::from_python;
 use crate::gate;
 
-/// Asks `next()` for lines of JSON until it gives `None`.
+/// What the thread says.
+enum Said {
+    Item(Item),
+    End(Result<()>),
+}
+
+/// Where the thread puts events. See `_clipcore.pyi`.
+#[pyclass(frozen, name = "Feed", module = "clipcore._clipcore")]
+pub(crate) struct PyFeed {
+    stream: StreamId,
+    kinds: Kinds,
+    tx: mpsc::Sender<Said>,
+}
+
+impl PyFeed {
+    fn say(&self, said: Said) -> bool {
+        let taken = self.tx.blocking_send(said).is_ok();
+        gate::pass();
+        taken
+    }
+}
+
+#[pymethods]
+impl PyFeed {
+    /// Hands over an event as JSON, waiting for room; says whether more are wanted.
+    fn push(&self, py: Python<'_>, line: &str) -> bool {
+        py.detach(|| {
+            self.say(Said::Item(match self.kinds.parse(line.as_bytes()) {
+                Ok(incoming) => Item::Incoming(incoming.with_default_stream(&self.stream)),
+                Err(error) => Item::Bad(Arc::new(error)),
+            }))
+        })
+    }
+
+    /// There is no more, because of `raised` where that is given.
+    fn end(&self, py: Python<'_>, raised: Option<Bound<'_, PyAny>>) {
+        let end = raised.map_or(Ok(()), |raised| {
+            Err(from_python(py, "the events' iterator has failed", PyErr::from_value(raised)))
+        });
+        py.detach(|| self.say(Said::End(end)));
+    }
+}
+
+/// `start(feed)`, which starts the thread.
 pub(super) struct PySource(pub(super) Py<PyAny>);
 
 #[async_trait]
@@ -21,33 +68,33 @@ impl Source for PySource {
     }
 
     async fn run(self: Box<Self>, out: SourceOutput) -> Result<()> {
-        let stop = out.stop().clone();
-        let (done, ended) = tokio::sync::oneshot::channel();
-        // The iterator may wait for its next event for ever: the thread is not waited for.
-        std::thread::Builder::new()
-            .name("clipcore-events".into())
-            .spawn(move || drop(done.send(self.read(&out))))?;
+        let (tx, mut rx) = mpsc::channel(1);
+        let feed = PyFeed { stream: out.stream().clone(), kinds: Kinds::builtin(), tx };
+        let started = tokio::task::spawn_blocking(move || {
+            gate::attach(|py| {
+                Py::new(py, feed)
+                    .and_then(|feed| self.0.call1(py, (feed,)))
+                    .map(drop)
+                    .map_err(|raised| from_python(py, "no thread can be had for the events", raised))
+            })
+        });
+        match started.await {
+            Ok(Some(started)) => started?,
+            _ => return Err(Error::new(ErrorKind::Cancelled, "the interpreter is shutting down")),
+        }
+        let pass_on = async {
+            while let Some(said) = rx.recv().await {
+                match said {
+                    Said::Item(item) => out.send(item).await?,
+                    Said::End(end) => return end,
+                }
+            }
+            Ok(())
+        };
+        // The iterator may wait for ever, and is not waited for.
         tokio::select! {
-            result = ended => result.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the events' thread has panicked"))),
-            () = stop.cancelled() => Ok(()),
+            result = pass_on => result,
+            () = out.stop().cancelled() => Ok(()),
         }
-    }
-}
-
-impl PySource {
-    fn read(&self, out: &SourceOutput) -> Result<()> {
-        let kinds = Kinds::builtin();
-        while !out.stop().is_cancelled() {
-            let next = gate::attach(|py| {
-                let line = self.0.call0(py).and_then(|line| line.extract::<Option<String>>(py));
-                line.map_err(|raised| from_python(py, "the events' iterator has failed", raised))
-            });
-            let Some(line) = next.transpose()?.flatten() else { return Ok(()) };
-            out.blocking_send(match kinds.parse(line.as_bytes()) {
-                Ok(incoming) => Item::Incoming(incoming.with_default_stream(out.stream())),
-                Err(error) => Item::Bad(Arc::new(error)),
-            })?;
-        }
-        Ok(())
     }
 }

@@ -72,6 +72,7 @@ pub async fn log<L: EventLog>(make: impl AsyncFn() -> Result<L>) {
     refused_records_leave_nothing(&done("make", make().await)).await;
     leases_fence(&done("make", make().await)).await;
     trimming_keeps_what_it_must(&done("make", make().await)).await;
+    streams_are_read_apart(&done("make", make().await)).await;
     rewriting_changes_what_it_is_told_to(&done("make", make().await)).await;
 }
 
@@ -232,6 +233,33 @@ async fn leases_fence(log: &impl EventLog) {
     done("checkpoint", log.checkpoint(&new, "c", &two).await);
     assert_eq!(done("last_checkpoint", log.last_checkpoint(0, "c").await), Some(two.clone()));
     assert_eq!(done("last_checkpoint", log.last_checkpoint(0, "../c").await), Some(two));
+}
+
+async fn streams_are_read_apart(log: &impl EventLog) {
+    let mut expected = Vec::new();
+    for i in 0..30 {
+        let ours = i % 3 == 0;
+        let mut header = header(&i.to_string());
+        if !ours {
+            header.stream = done("a name", StreamId::new("another"));
+        }
+        let record = Record::Event(AnyEvent::wire(Stamped::new(header, Marker { label: None, by: None })));
+        let offset = done("append", log.append(0, &[record]).await);
+        expected.extend(ours.then_some((offset, i.to_string())));
+    }
+    let stream = done("a name", StreamId::new("conformance"));
+    for step in [1, 7, 1000] {
+        let (mut all, mut from) = (Vec::new(), 0);
+        loop {
+            let (some, next) = done("read_stream", log.read_stream(0, &stream, from, step).await);
+            all.extend(some.iter().map(|(offset, record)| (*offset, id(record))));
+            if next == from {
+                break;
+            }
+            from = next;
+        }
+        assert_eq!(all, expected, "a stream's records, read {step} at a time");
+    }
 }
 
 async fn trimming_keeps_what_it_must(log: &impl EventLog) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::cut::{CutReport, CutRequest, PreparedHead, cut, prepare_head};
 use super::{Clip, ClipState, Cutter, Deliveries, Profile, Span, clip_file_of, clip_id, stills, verify};
@@ -16,6 +17,7 @@ use crate::fusion::{Moment, MomentState};
 use crate::media::ffmpeg::Ffmpeg;
 use crate::recorder::{Pin, Recording};
 use crate::sink::Delivery;
+use crate::trace::span;
 use crate::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp};
 
 /// How clips are made.
@@ -162,7 +164,8 @@ impl Cutter for MediaCutter {
                 let gone = |_| Error::new(ErrorKind::Cancelled, "nobody takes clips any more");
                 out.send(Delivery::Clip { clip: clip.clone(), file: None }).await.map_err(gone)?;
                 let peak = moment.peak;
-                self.tasks.spawn(async move { inner.finish(clip, peak, out).await });
+                let span = span!("clip", clip.trace.as_deref(), clip = %clip.id, stream = %clip.stream, camera = %clip.camera);
+                self.tasks.spawn(async move { inner.finish(clip, peak, out).await }.instrument(span));
             }
         }
         Ok(())

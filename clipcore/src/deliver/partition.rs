@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{Deliverer, Position};
 use crate::host::WorkerConfig;
@@ -132,7 +133,8 @@ impl Deliverer {
                 }
                 _ => continue,
             };
-            match place.sink.deliver(&item).await {
+            let span = crate::trace::delivery(place.sink.name(), &item);
+            match place.sink.deliver(&item).instrument(span).await {
                 Ok(_) => {}
                 Err(error) if error.is_retryable() => {
                     place.reach(offset).await?;

@@ -27,6 +27,8 @@ mod state;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
+#[cfg(feature = "onnx")]
+mod voice_activity;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -44,6 +46,8 @@ pub use marker::MarkerDetector;
 pub use normalizer::{Normalizer, NormalizerConfig, NormalizerState};
 use serde_json::Value;
 pub use signal::{Signal, round_score};
+#[cfg(feature = "onnx")]
+pub use voice_activity::{VoiceActivity, VoiceActivityConfig};
 
 use crate::consent::Consent;
 use crate::event::{FromEvents, Stamped};

@@ -164,7 +164,7 @@ macro_rules! kinds {
             /// All payloads that clipcore ships.
             pub fn builtin() -> Self {
                 let mut kinds = Self::empty();
-                $(kinds.register::<$payload>();)+
+                $(kinds.register_own::<$payload>();)+
                 kinds.alias("chat_spike", ChatSpike::KIND);
                 kinds.alias("audio_peak", AudioLevel::KIND);
                 kinds.alias("face_snapshot", FaceExpression::KIND);

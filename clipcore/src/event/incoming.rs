@@ -2,34 +2,13 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::kinds::Incoming;
-use super::parts::Parts;
-use super::{AnyEvent, Kinds};
-use crate::{CameraId, Error, ErrorKind, Result, StreamId, WallTime};
-
-#[derive(Serialize)]
-struct Written<'a> {
-    specversion: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'a str>,
-    r#type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a StreamId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<WallTime>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    camera: Option<&'a CameraId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traceparent: Option<&'a str>,
-    data: &'a RawValue,
-}
+use super::parts::{Data, Parts, Str};
+use super::{AnyEvent, Kinds, Members, text_of};
+use crate::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
 impl Incoming {
     /// The event once more as it came: what a gate did to `event` is kept, its instant only where `placed`.
@@ -37,22 +16,26 @@ impl Incoming {
     /// # Errors
     /// `Unsupported` for payloads that have no wire form.
     pub fn from_event(event: &AnyEvent, placed: bool, kinds: &Kinds) -> Result<Self> {
-        let data = event.data_json().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, format!("{} events are never written", event.kind()))
-        })??;
+        let data = if event.reads_back {
+            Data::Payload(event.payload.clone())
+        } else {
+            let unwritten =
+                || Error::new(ErrorKind::Unsupported, format!("{} events are never written", event.kind()));
+            let text = text_of(|out| event.payload.write(out).ok_or_else(unwritten)?)?;
+            Data::Json(Cow::Owned(RawValue::from_string(text)?))
+        };
         let header = event.header();
         let parts = Parts {
-            kind: Cow::Borrowed(event.kind()),
-            data: &data.to_string(),
-            id: Some(Cow::Borrowed(&header.id)),
-            source: Some(Cow::Borrowed(&header.source)),
+            kind: Str::Lent(Cow::Borrowed(event.kind())),
+            id: Some(Str::Shared(header.id.clone())),
+            source: Some(Str::Shared(header.source.clone())),
             stream: Some(header.stream.clone()),
             camera: header.camera.clone(),
             at: placed.then_some(header.at),
             time: header.time,
-            trace: header.trace.as_deref().map(Cow::Borrowed),
+            trace: header.trace.clone().map(Str::Shared),
         };
-        Ok(Self::new(parts, kinds))
+        Ok(Self::new(parts, data, kinds))
     }
 
     /// The producer's id, where it gave one.
@@ -65,10 +48,15 @@ impl Incoming {
         self.parts.source.as_deref()
     }
 
+    /// Its W3C `traceparent`, where it has one.
+    pub(crate) fn trace(&self) -> Option<&str> {
+        self.parts.trace.as_deref()
+    }
+
     /// Gives it an id where it has none.
     #[must_use]
     pub fn with_default_id(mut self, id: impl FnOnce() -> String) -> Self {
-        self.parts.id.get_or_insert_with(|| Cow::Owned(id()));
+        self.parts.id.get_or_insert_with(|| Str::Shared(id().into()));
         self
     }
 
@@ -85,7 +73,7 @@ impl Incoming {
     #[must_use]
     pub fn with_default_trace(mut self, trace: Option<&str>) -> Self {
         if let Some(trace) = trace {
-            self.parts.trace.get_or_insert_with(|| Cow::Owned(trace.to_owned()));
+            self.parts.trace.get_or_insert_with(|| Str::Shared(trace.into()));
         }
         self
     }
@@ -95,18 +83,33 @@ impl Incoming {
     /// # Errors
     /// `Internal` where its data is no JSON, which reading has ruled out.
     pub fn to_json(&self) -> Result<String> {
-        Ok(serde_json::to_string(&Written {
-            specversion: "1.0",
-            id: self.parts.id.as_deref(),
-            source: self.parts.source.as_deref(),
-            r#type: &self.parts.kind,
-            subject: self.parts.stream.as_ref(),
-            time: self.parts.time,
-            at: self.parts.at.map(|at| at.as_secs_f64().to_string()),
-            camera: self.parts.camera.as_ref(),
-            traceparent: self.parts.trace.as_deref(),
-            data: serde_json::from_str(&self.data)?,
-        })?)
+        text_of(|out| self.write_json(out))
+    }
+
+    /// Appends what [`to_json`](Self::to_json) gives.
+    pub(crate) fn write_json(&self, out: &mut Vec<u8>) -> Result<()> {
+        let parts = &self.parts;
+        let mut members = Members::begin(out);
+        members.text("specversion", "1.0");
+        members.optional("id", parts.id.as_deref());
+        members.optional("source", parts.source.as_deref());
+        members.text("type", &parts.kind);
+        members.optional("subject", parts.stream.as_ref().map(StreamId::as_str));
+        members.shown("time", parts.time);
+        members.shown("at", parts.at.map(Timestamp::as_secs_f64));
+        members.optional("camera", parts.camera.as_ref().map(CameraId::as_str));
+        members.optional("traceparent", parts.trace.as_deref());
+        let out = members.value("data");
+        match &self.data {
+            Data::Payload(payload) => payload.write(out).unwrap_or(Ok(()))?,
+            // A line of a log must stay one.
+            Data::Json(json) if memchr::memchr2(b'\n', b'\r', json.get().as_bytes()).is_some() => {
+                serde_json::to_writer(out, &serde_json::from_str::<Value>(json.get())?)?;
+            }
+            Data::Json(json) => out.extend_from_slice(json.get().as_bytes()),
+        }
+        members.end();
+        Ok(())
     }
 }
 

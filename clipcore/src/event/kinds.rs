@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
-use super::parts::Parts;
+use super::parts::{Data, Parts, Str};
 use super::wire::Envelope;
 use super::{AnyEvent, ChatMessage, Event, Header, Stamped, Unknown};
 use crate::ids::shorten;
@@ -26,9 +27,16 @@ pub struct Kinds {
     table: Arc<Table>,
 }
 
+#[derive(Clone, Copy)]
+struct Entry {
+    build: Build,
+    /// The payload type is the crate's own: what is written of it reads the same.
+    own: bool,
+}
+
 #[derive(Clone, Default)]
 struct Table {
-    build: HashMap<&'static str, Build>,
+    build: HashMap<&'static str, Entry>,
     /// Whether messages of chat are read as the shipped payload.
     chat: bool,
     aliases: Vec<(&'static str, &'static str)>,
@@ -50,18 +58,28 @@ impl Kinds {
 
     /// Makes a payload type readable from the wire.
     pub fn register<E: Event + Serialize + DeserializeOwned>(&mut self) {
+        self.enter::<E>(false);
+    }
+
+    /// Makes a payload type of the crate's own readable.
+    pub(super) fn register_own<E: Event + Serialize + DeserializeOwned>(&mut self) {
+        self.enter::<E>(true);
+    }
+
+    fn enter<E: Event + Serialize + DeserializeOwned>(&mut self, own: bool) {
         let table = Arc::make_mut(&mut self.table);
         if E::KIND == ChatMessage::KIND {
             table.chat = TypeId::of::<E>() == TypeId::of::<ChatMessage>();
         }
-        table.build.insert(E::KIND, |header, data| {
+        let build: Build = |header, data| {
             let data: E = serde_json::from_str(data).map_err(|e| {
                 Error::invalid(format!("the data of this {} event is not as it should be", E::KIND))
                     .with_context("id", shorten(&header.id))
                     .with_source(e)
             })?;
             Ok(AnyEvent::wire(Stamped::new(header, data)))
-        });
+        };
+        table.build.insert(E::KIND, Entry { build, own });
     }
 
     /// Takes `old` for `kind` in what is read.
@@ -95,12 +113,17 @@ impl Kinds {
     /// # Errors
     /// `InvalidInput` that names the member that is missing or wrong.
     pub fn parse(&self, json: &[u8]) -> Result<Incoming> {
-        Ok(Incoming::new(parts(json)?, self))
+        let (parts, data) = parts(json)?;
+        Ok(Incoming::new(parts, Data::Json(Cow::Borrowed(data)), self))
     }
 
     pub(super) fn build(&self, header: Header, kind: &str, data: &str) -> Result<AnyEvent> {
         match self.table.build.get(self.canonical(kind)) {
-            Some(build) => build(header, data),
+            Some(Entry { build, own }) => {
+                let mut event = build(header, data)?;
+                event.reads_back = *own;
+                Ok(event)
+            }
             None => {
                 let data = serde_json::from_str(data)?;
                 Ok(AnyEvent::unknown(header, Unknown { kind: kind.into(), data }))
@@ -109,7 +132,7 @@ impl Kinds {
     }
 }
 
-pub(super) fn parts(json: &[u8]) -> Result<Parts<'_>> {
+pub(super) fn parts(json: &[u8]) -> Result<(Parts<'_>, &RawValue)> {
     let envelope: Envelope<'_> = serde_json::from_slice(json).map_err(|e| {
         Error::invalid("this is not an event")
             .with_source(e)
@@ -126,19 +149,24 @@ pub(super) fn parts(json: &[u8]) -> Result<Parts<'_>> {
 pub struct Incoming {
     kinds: Kinds,
     pub(super) parts: Parts<'static>,
-    /// JSON text.
-    pub(super) data: Box<str>,
+    pub(super) data: Data<'static>,
 }
 
 impl Incoming {
-    pub(super) fn new(parts: Parts<'_>, kinds: &Kinds) -> Self {
-        let own = |text: Option<Cow<'_, str>>| text.map(|t| Cow::Owned(t.into_owned()));
+    pub(super) fn new(parts: Parts<'_>, data: Data<'_>, kinds: &Kinds) -> Self {
+        let own = |text: Option<Str<'_>>| text.map(|t| Str::Shared(t.into_shared()));
+        let kind = match kinds.table.build.get_key_value(&*parts.kind) {
+            Some((kind, _)) => Str::Lent(Cow::Borrowed(*kind)),
+            None => Str::Shared(parts.kind.into_shared()),
+        };
         Self {
             kinds: kinds.clone(),
-            data: parts.data.into(),
+            data: match data {
+                Data::Json(json) => Data::Json(Cow::Owned(json.into_owned())),
+                Data::Payload(payload) => Data::Payload(payload),
+            },
             parts: Parts {
-                kind: Cow::Owned(parts.kind.into_owned()),
-                data: "null",
+                kind,
                 id: own(parts.id),
                 source: own(parts.source),
                 stream: parts.stream,
@@ -186,6 +214,6 @@ impl Incoming {
     /// does not fit the kind.
     pub fn resolve(self, to_stream_time: &mut dyn FnMut(WallTime) -> Option<Timestamp>) -> Result<AnyEvent> {
         let Self { kinds, parts, data } = self;
-        Parts { data: &data, ..parts }.resolve(&kinds, &mut |_, wall| to_stream_time(wall))
+        parts.resolve(&kinds, &data, &mut |_, wall| to_stream_time(wall))
     }
 }

@@ -30,6 +30,7 @@ mod parts;
 mod reader;
 mod redact;
 mod wire;
+mod write;
 
 use std::fmt::Debug;
 use std::ops::Deref;
@@ -41,6 +42,7 @@ pub use kinds::{Incoming, Kinds};
 pub use reader::EventReader;
 use serde::{Deserialize, Serialize};
 pub(crate) use wire::OWN;
+pub(crate) use write::{Members, text_of};
 
 use crate::{CameraId, StreamId, Timestamp, WallTime};
 

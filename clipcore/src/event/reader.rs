@@ -1,7 +1,9 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::chat_line::ChatLine;
 use super::kinds::parts;
+use super::parts::Data;
 use super::{AnyEvent, ChatMessage, Header, Kinds, Stamped};
 use crate::consent::Consent;
 use crate::{Result, StreamId, Timestamp, WallTime};
@@ -81,11 +83,15 @@ impl EventReader {
         if let Some(event) = self.chat(json) {
             return Ok(Some(event));
         }
-        let mut parts = parts(json)?;
+        let (mut parts, data) = parts(json)?;
         if parts.stream.is_none() {
             parts.stream = self.stream.clone();
         }
-        Ok(self.consent.redact(parts.resolve(&self.kinds, to_stream_time)?))
+        Ok(self.consent.redact(parts.resolve(
+            &self.kinds,
+            &Data::Json(Cow::Borrowed(data)),
+            to_stream_time,
+        )?))
     }
 
     /// Nearly all events are messages in their usual form, which are read in one pass. What is missing, wrong or only

@@ -1,4 +1,4 @@
-use super::{AnyEvent, ChatMessage, Event, FaceExpression, Stamped, Transcript};
+use super::{AnyEvent, ChatMessage, Event, FaceExpression, Transcript};
 use crate::consent::Consent;
 
 impl Consent {
@@ -19,7 +19,7 @@ impl Consent {
                 if !counted.emotes.is_empty() {
                     counted.emotes = std::sync::Arc::default();
                 }
-                Some(AnyEvent::wire(Stamped { header: event.shared_header(), data: counted }))
+                Some(event.with_data(counted))
             }
             Transcript::KIND if !self.chat_text => None,
             FaceExpression::KIND if !self.face => None,

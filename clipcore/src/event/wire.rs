@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::AnyEvent;
-use super::parts::{Parts, Text};
+use super::parts::{Parts, Str, Text};
+use super::write::text_of;
 use crate::ids::shorten;
-use crate::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
+use crate::{CameraId, Error, Result, StreamId, Timestamp, WallTime};
 
 /// Ids, sources and kinds longer than this are refused.
 pub(super) const MAX_TEXT: usize = 512;
@@ -120,8 +120,8 @@ impl Seconds {
 }
 
 impl<'a> Envelope<'a> {
-    /// Checks the members.
-    pub(super) fn into_parts(self) -> Result<Parts<'a>> {
+    /// Checks the members; gives them and the JSON text of the data.
+    pub(super) fn into_parts(self) -> Result<(Parts<'a>, &'a RawValue)> {
         let text = |t: Option<Text<'a>>| t.map(|t| t.0);
         if let Some(version) = text(self.specversion).filter(|v| v != "1.0") {
             return Err(Error::invalid(format!("CloudEvents {:?} is not supported", shorten(&version)))
@@ -144,35 +144,18 @@ impl<'a> Envelope<'a> {
             }
         }
         let stream = text(self.stream.or(self.subject)).map(StreamId::new).transpose()?;
-        Ok(Parts {
-            kind,
-            data: self.data.map_or("null", RawValue::get),
-            id: id.filter(|id| !id.is_empty()),
-            source,
+        let parts = Parts {
+            kind: Str::Lent(kind),
+            id: id.filter(|id| !id.is_empty()).map(Str::Lent),
+            source: source.map(Str::Lent),
             stream,
             camera: self.camera,
             at: self.at.map(Seconds::timestamp).transpose()?,
             time: self.time,
-            trace: text(self.traceparent),
-        })
+            trace: text(self.traceparent).map(Str::Lent),
+        };
+        Ok((parts, self.data.unwrap_or(RawValue::NULL)))
     }
-}
-
-#[derive(Serialize)]
-struct Canonical<'a> {
-    specversion: &'static str,
-    id: &'a str,
-    source: &'a str,
-    r#type: &'a str,
-    subject: &'a StreamId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<WallTime>,
-    at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    camera: Option<&'a CameraId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traceparent: Option<&'a str>,
-    data: Value,
 }
 
 impl AnyEvent {
@@ -181,22 +164,7 @@ impl AnyEvent {
     /// # Errors
     /// `Unsupported` for payloads that have no wire form (sound, pictures).
     pub fn to_json(&self) -> Result<String> {
-        let data = self.data_json().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, format!("{} events are never written", self.kind()))
-        })??;
-        let header = self.header();
-        Ok(serde_json::to_string(&Canonical {
-            specversion: "1.0",
-            id: &header.id,
-            source: &header.source,
-            r#type: self.kind(),
-            subject: &header.stream,
-            time: header.time,
-            at: header.at.as_secs_f64().to_string(),
-            camera: header.camera.as_ref(),
-            traceparent: header.trace.as_deref(),
-            data,
-        })?)
+        text_of(|out| self.write_json(out))
     }
 }
 

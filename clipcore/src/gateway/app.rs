@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::access::{Tickets, Tokens};
+use super::access::{Caller, Tickets, Tokens};
 use super::hooks::HookSecret;
 use super::limit::{Connections, Rates};
 use super::metrics::Metrics;
@@ -92,6 +92,8 @@ pub(super) struct App {
     pub(super) host: Host,
     pub(super) catalog: Catalog,
     pub(super) tokens: Tokens,
+    /// Who is let in where there are no tokens.
+    pub(super) local: Arc<Caller>,
     pub(super) tickets: Tickets,
     pub(super) kinds: Kinds,
     pub(super) config: GatewayConfig,

@@ -31,7 +31,7 @@ pub fn events_of(media_type: Option<&str>, body: &[u8], kinds: &Kinds) -> Result
     let text = std::str::from_utf8(body)
         .map_err(|e| Error::invalid("the body is not UTF-8").with_source(e))?
         .trim_start_matches('\u{feff}');
-    let entries = match essence.to_ascii_lowercase().as_str() {
+    let entries = match &*essence.to_ascii_lowercase() {
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
             lines(text, kinds)?
         }
@@ -40,11 +40,12 @@ pub fn events_of(media_type: Option<&str>, body: &[u8], kinds: &Kinds) -> Result
         "application/cloudevents-batch+json" => {
             return Err(Error::invalid("a batch of CloudEvents is a JSON array"));
         }
-        // A single event, unless there is more behind it.
-        _ if serde_json::from_str::<&RawValue>(text).is_ok() => {
-            vec![(1, kinds.parse(text.trim().as_bytes()))]
-        }
-        _ => lines(text, kinds)?,
+        _ => match kinds.parse(text.trim().as_bytes()) {
+            Ok(event) => vec![(1, Ok(event))],
+            // A single value that is no event, or more behind it.
+            Err(error) if serde_json::from_str::<&RawValue>(text).is_ok() => vec![(1, Err(error))],
+            Err(_) => lines(text, kinds)?,
+        },
     };
     if entries.is_empty() {
         return Err(Error::invalid("the body holds no event").with_hint(

@@ -10,6 +10,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
+use tracing::Instrument;
 
 use super::access::Caller;
 use super::app::{App, State};
@@ -19,7 +20,9 @@ use super::guard::RequestKey;
 use super::hooks::verify_hook;
 use super::problem::{self, Problem};
 use crate::catalog::{Answer, Recalled};
+use crate::event::Incoming;
 use crate::ids::stable_id;
+use crate::trace::span;
 use crate::{Error, Result, StreamId};
 
 /// So many refused events are told one by one.
@@ -82,7 +85,10 @@ pub(super) async fn take(
     }
     let mut accepted = 0;
     if !events.is_empty() {
-        for (place, refused) in places.into_iter().zip(app.host.accept(stream, events).await?) {
+        let trace = trace.or_else(|| events.first().and_then(Incoming::trace));
+        let span = span!("ingest", trace, %stream, events = events.len());
+        let taken = app.host.accept(stream, events).instrument(span).await?;
+        for (place, refused) in places.into_iter().zip(taken) {
             match refused {
                 None => accepted += 1,
                 Some(error) => errors.push((place, error)),

@@ -1,17 +1,21 @@
 //! What every request passes: measuring, who is asking, how often, and the body whole and once.
 
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use sha2::{Digest, Sha256};
 
 use super::access::{Caller, Scope};
-use super::app::{App, State};
+use super::app::App;
 use super::problem::Problem;
 use crate::catalog::{Answer, Recalled};
 use crate::ids::hex;
@@ -25,28 +29,62 @@ const MAX_ANSWER: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct RequestKey(pub(super) String);
 
-/// Counts and times answers.
-pub(super) async fn measure(
-    axum::extract::State(app): State,
-    path: Option<MatchedPath>,
-    request: Request,
+/// A route, for whoever may use it.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) app: Arc<App>,
+    /// What a caller must be allowed to do; with none, everybody is let in.
+    pub(super) scope: Option<Scope>,
+    /// The pattern of its path.
+    pub(super) route: &'static str,
+}
+
+/// The one layer around every route: each further one would cost all requests a copy of what is below it.
+pub(super) async fn pass(
+    axum::extract::State(door): axum::extract::State<Door>,
+    mut request: Request,
     next: Next,
 ) -> Response {
+    let Door { app, scope, route } = door;
     let (method, began) = (request.method().clone(), app.time.elapsed());
-    let response = next.run(request).await;
-    let route = path.as_ref().map_or("none", MatchedPath::as_str);
+    let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let trace = trace.and_then(crate::trace::trace_id).map(str::to_owned);
+    // How long a body may be is looked at where it is taken in.
+    DefaultBodyLimit::disable().apply(&mut request);
+    let answered = async {
+        if let Some(scope) = scope {
+            admit(&app, scope, &mut request)?;
+        }
+        take_in(&app, request, next).await
+    };
+    let response = match AssertUnwindSafe(answered).catch_unwind().await {
+        Ok(answered) => answered.unwrap_or_else(IntoResponse::into_response),
+        Err(_) => {
+            let error = crate::Error::new(crate::ErrorKind::Internal, "this is a bug in clipcore");
+            Problem::from(error).into_response()
+        }
+    };
+    leave(&app, &method, route.into(), began, trace.as_deref(), response)
+}
+
+/// Counts and times an answer. What users have sent is not to be taken for a page.
+pub(super) fn leave(
+    app: &App,
+    method: &Method,
+    route: Cow<'static, str>,
+    began: Duration,
+    trace: Option<&str>,
+    mut response: Response,
+) -> Response {
     let took = app.time.elapsed().saturating_sub(began);
-    app.metrics.answered(method.as_str(), route, response.status().as_u16(), took);
+    app.metrics.answered(method.as_str(), route, response.status().as_u16(), took, trace);
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
 /// Lets in who may do what `scope` says, as often as they may.
-pub(super) async fn admit(
-    axum::extract::State((app, scope)): axum::extract::State<(Arc<App>, Scope)>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let caller = identify(&app, request.uri(), request.headers())?;
+fn admit(app: &App, scope: Scope, request: &mut Request) -> Result<(), Problem> {
+    let caller = identify(app, request.uri(), request.headers())?;
     if !caller.scopes.contains(&scope) && !caller.scopes.contains(&Scope::Admin) {
         let text = format!("the token {:?} does not allow this: it lacks the scope {scope:?}", caller.name);
         return Err(Problem::with(StatusCode::FORBIDDEN, text.to_lowercase(), ""));
@@ -56,14 +94,14 @@ pub(super) async fn admit(
         Problem::with(StatusCode::TOO_MANY_REQUESTS, "too many requests", hint).after(secs)
     })?;
     request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    Ok(())
 }
 
 fn identify(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
     if app.tokens.is_empty() {
         // Without tokens only this machine is let in, and not the pages of other sites that its browsers show.
         return if is_local(headers) {
-            Ok(Arc::new(Caller { name: "local".to_owned(), scopes: vec![Scope::Admin] }))
+            Ok(app.local.clone())
         } else {
             let text = "without tokens only programs on this machine are let in";
             Err(Problem::with(
@@ -113,16 +151,12 @@ fn is_local(headers: &HeaderMap) -> bool {
 }
 
 /// Takes the body in whole, and answers a request once that is sent several times with one `Idempotency-Key`.
-pub(super) async fn take_in(
-    axum::extract::State(app): State,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+async fn take_in(app: &App, request: Request, next: Next) -> Result<Response, Problem> {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(next.run(request).await);
     }
     let (mut parts, body) = request.into_parts();
-    let body = read(&app, &parts.headers, body).await?;
+    let body = read(app, &parts.headers, body).await?;
     let Some(key) = parts.headers.get("idempotency-key") else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     };
@@ -131,7 +165,7 @@ pub(super) async fn take_in(
     })?;
     let key = scoped(key, &parts);
     let digest = digest_of(&body, &parts);
-    let Some(_answering) = Answering::begin(&app, &key) else {
+    let Some(_answering) = Answering::begin(app, &key) else {
         let text = "a request with this Idempotency-Key is being answered";
         return Err(Problem::with(StatusCode::CONFLICT, text, "wait for its answer").after(1));
     };

@@ -1,14 +1,16 @@
 //! What Prometheus is told: what streams count, summed over all of them, and how requests fare. No label names a stream, a
 //! user or a token.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::app::App;
@@ -16,20 +18,28 @@ use crate::host::StreamState;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
-    method: String,
-    route: String,
+    method: &'static str,
+    route: Cow<'static, str>,
     status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
-    route: String,
+    route: Cow<'static, str>,
 }
+
+/// An observation that somebody can look up where traces are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Exemplar {
+    trace_id: String,
+}
+
+type Latency = HistogramWithExemplars<Exemplar>;
 
 #[derive(Debug, Clone)]
 pub(super) struct Metrics {
     requests: Family<Request, Counter>,
-    latency: Family<Route, Histogram, fn() -> Histogram>,
+    latency: Family<Route, Latency, fn() -> Latency>,
     pub(super) accepted: Counter,
     pub(super) refused: Counter,
     /// Pieces of sound.
@@ -39,7 +49,7 @@ pub(super) struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let buckets: fn() -> Histogram = || Histogram::new(exponential_buckets(0.0005, 2.0, 15));
+        let buckets: fn() -> Latency = || Latency::new(exponential_buckets(0.0005, 2.0, 15));
         Self {
             requests: Family::default(),
             latency: Family::new_with_constructor(buckets),
@@ -52,16 +62,25 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts an answer. `route` is the pattern, never the path; `method` is one that the server knows.
-    pub(super) fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
-        let method = match method {
-            "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" => method,
-            _ => "other",
-        };
-        let route = route.to_owned();
-        let request = Request { method: method.to_owned(), route: route.clone(), status };
+    /// Counts an answer. `route` is the pattern, never the path; `method` is one that the server knows. `trace` is the id of the
+    /// request's trace, where it has one.
+    pub(super) fn answered(
+        &self,
+        method: &str,
+        route: Cow<'static, str>,
+        status: u16,
+        took: Duration,
+        trace: Option<&str>,
+    ) {
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+        let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
+        let request = Request { method, route: route.clone(), status };
         self.requests.get_or_create(&request).inc();
-        self.latency.get_or_create(&Route { route }).observe(took.as_secs_f64());
+        self.latency.get_or_create(&Route { route }).observe(
+            took.as_secs_f64(),
+            trace.map(|id| Exemplar { trace_id: id.to_owned() }),
+            None,
+        );
     }
 }
 
@@ -119,4 +138,45 @@ pub(super) fn text(app: &App) -> String {
     // Writing to a string cannot fail.
     let _ = encode(&mut text, &all);
     text
+}
+
+/// The same for scrapers that do not read OpenMetrics: Prometheus' text format 0.0.4, which has no exemplars and no units, and
+/// calls a counter by the name of its sample.
+pub(super) fn classic(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        if line.starts_with("# UNIT") || line.starts_with("# EOF") {
+            continue;
+        }
+        match line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter")) {
+            Some(name) => out.push_str(&format!("# TYPE {name}_total counter")),
+            None => out.push_str(line.split_once(" # {").map_or(line, |(sample, _)| sample)),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exemplars_are_for_openmetrics_alone() {
+        let metrics = Metrics::default();
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        metrics.answered("POST", "/v1/x".into(), 202, Duration::from_millis(3), Some(trace));
+        let mut all = Registry::with_prefix("clipcore");
+        all.register("http_requests", "Answers", metrics.requests.clone());
+        all.register_with_unit("http_request_duration", "Time", Unit::Seconds, metrics.latency.clone());
+        let mut open = String::new();
+        encode(&mut open, &all).unwrap();
+        let bucket = |text: &str| text.lines().find(|l| l.contains("le=\"0.004\"")).unwrap().to_owned();
+        assert!(bucket(&open).contains(&format!("1 # {{trace_id=\"{trace}\"}} 0.003")), "{open}");
+
+        let classic = classic(&open);
+        assert!(bucket(&classic).ends_with("\"} 1") && !classic.contains(trace), "{classic}");
+        assert!(classic.contains("# TYPE clipcore_http_requests_total counter\n"), "{classic}");
+        assert!(!classic.contains("# UNIT") && !classic.contains("# EOF"), "{classic}");
+    }
 }

@@ -98,6 +98,7 @@ pub use pcm::{PcmFormat, PcmSpec};
 pub use pictures::decode as decode_picture;
 pub use serve::{ServeConfig, serve};
 
+use self::access::Caller;
 use self::app::App;
 use crate::Result;
 use crate::webhook as hooks;
@@ -132,6 +133,7 @@ impl Gateway {
             answering: Default::default(),
             changing: Default::default(),
             erased: tokio::sync::broadcast::Sender::new(ERASED),
+            local: Arc::new(Caller { name: "local".to_owned(), scopes: vec![Scope::Admin] }),
             closing: Default::default(),
             host,
             catalog,

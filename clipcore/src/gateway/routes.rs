@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{MatchedPath, State as Shared};
+use axum::http::{Method, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::access::Scope;
-use super::app::App;
+use super::app::{App, State};
+use super::guard::Door;
 use super::problem::Problem;
 use super::{erase, events, feed, guard, items, pictures, service, socket, streams, trim};
 
@@ -78,13 +78,10 @@ pub(super) fn paths() -> Vec<&'static str> {
 
 pub(super) fn router(app: Arc<App>) -> Router {
     let group = |routes: Vec<Route>, scope: Option<Scope>| {
-        let router =
-            routes.into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route));
-        let router = router.route_layer(from_fn_with_state(app.clone(), guard::take_in));
-        match scope {
-            Some(scope) => router.route_layer(from_fn_with_state((app.clone(), scope), guard::admit)),
-            None => router,
-        }
+        routes.into_iter().fold(Router::new(), |router, (path, methods)| {
+            let door = Door { app: app.clone(), scope, route: path };
+            router.route(path, methods.route_layer(from_fn_with_state(door, guard::pass)))
+        })
     };
     Router::new()
         .merge(group(ingest(), Some(Scope::Ingest)))
@@ -93,31 +90,17 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .merge(group(public(), None))
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
-        .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(app.clone(), guard::measure))
-        .layer(CatchPanicLayer::custom(|_| bug()))
-        .layer(from_fn(no_sniffing))
         .with_state(app)
 }
 
-async fn nothing() -> Problem {
-    Problem::with(StatusCode::NOT_FOUND, "there is nothing here", "see /openapi.json")
+async fn nothing(Shared(app): State, method: Method) -> Response {
+    let problem = Problem::with(StatusCode::NOT_FOUND, "there is nothing here", "see /openapi.json");
+    guard::leave(&app, &method, "none".into(), app.time.elapsed(), None, problem.into_response())
 }
 
-async fn not_so() -> Problem {
-    Problem::with(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here", "see /openapi.json")
-}
-
-fn bug() -> Response {
-    let error = crate::Error::new(crate::ErrorKind::Internal, "this is a bug in clipcore");
-    Problem::from(error).into_response()
-}
-
-/// What users have sent is not to be taken for a page.
-async fn no_sniffing(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers
-        .insert(axum::http::header::X_CONTENT_TYPE_OPTIONS, axum::http::HeaderValue::from_static("nosniff"));
-    response
+async fn not_so(Shared(app): State, method: Method, path: MatchedPath) -> Response {
+    let problem =
+        Problem::with(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here", "see /openapi.json");
+    let route = path.as_str().to_owned().into();
+    guard::leave(&app, &method, route, app.time.elapsed(), None, problem.into_response())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::json;
@@ -31,10 +31,15 @@ pub(super) async fn ready(Shared(app): State) -> Result<&'static str, Problem> {
     Ok("ready\n")
 }
 
-/// `GET /metrics`
-pub(super) async fn measures(Shared(app): State) -> Response {
-    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], metrics::text(&app)).into_response()
+/// `GET /metrics`: as OpenMetrics, with exemplars, for a scraper that says it reads that.
+pub(super) async fn measures(Shared(app): State, headers: HeaderMap) -> Response {
+    let text = metrics::text(&app);
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (kind, text) = match accepts.contains("application/openmetrics-text") {
+        true => ("application/openmetrics-text; version=1.0.0; charset=utf-8", text),
+        false => ("text/plain; version=0.0.4; charset=utf-8", metrics::classic(&text)),
+    };
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
 }
 
 /// `GET /openapi.json`

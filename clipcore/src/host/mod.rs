@@ -405,7 +405,7 @@ impl Host {
     }
 
     fn consent_of(&self, stream: &StreamId) -> Consent {
-        self.0.registry.find(stream).and_then(|k| k.settings.consent).unwrap_or(self.0.edge.consent)
+        self.0.registry.consent(stream).unwrap_or(self.0.edge.consent)
     }
 
     fn effective(&self, settings: &StreamSettings) -> StreamSettings {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{StreamSettings, StreamState};
+use crate::consent::Consent;
 use crate::durable::{blocking, create_dir, replace, sync_dir};
 use crate::{Error, ErrorKind, Result, StreamId};
 
@@ -107,6 +108,11 @@ impl Registry {
 
     pub(super) fn find(&self, stream: &StreamId) -> Option<Known> {
         self.known().get(stream).cloned()
+    }
+
+    /// What the stream's people agreed to, where it says so itself.
+    pub(super) fn consent(&self, stream: &StreamId) -> Option<Consent> {
+        self.known().get(stream)?.settings.consent
     }
 
     pub(super) fn all(&self) -> Vec<(StreamId, Known)> {

@@ -86,6 +86,16 @@ impl EventLog for SharedLog {
         self.shared.0.log.read(partition, from, max).await
     }
 
+    async fn read_stream(
+        &self,
+        partition: u32,
+        stream: &StreamId,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
+        self.shared.0.log.read_stream(partition, stream, from, max).await
+    }
+
     async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease> {
         let mut leases = self.shared.0.leases.lock().await;
         if let Some(lease) = leases.get(&partition) {

@@ -1,7 +1,7 @@
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::event::{Incoming, Kinds};
+use crate::event::{Incoming, Kinds, Members};
 use crate::{Error, Result, StreamId, WallTime};
 
 /// Something that was taken in for a stream and is not on its timeline yet: a record of an *inbox*, a log of its own
@@ -25,13 +25,6 @@ pub enum Arrived {
     End,
 }
 
-#[derive(Serialize)]
-struct Written<'a> {
-    received: WallTime,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<&'a RawValue>,
-}
-
 #[derive(Deserialize)]
 struct Read<'a> {
     received: WallTime,
@@ -52,20 +45,22 @@ impl Arrival {
     }
 
     /// What tells it apart from other arrivals of its stream.
-    pub(super) fn id(&self) -> String {
+    pub(super) fn id(&self) -> &str {
         match &self.what {
-            Arrived::Event(event) => event.id().unwrap_or_default().to_owned(),
-            Arrived::End => "end".to_owned(),
+            Arrived::Event(event) => event.id().unwrap_or_default(),
+            Arrived::End => "end",
         }
     }
 
-    /// The `data` member of its record.
-    pub(super) fn data(&self) -> Result<Box<RawValue>> {
-        let event = match &self.what {
-            Arrived::Event(event) => Some(RawValue::from_string(event.to_json()?)?),
-            Arrived::End => None,
-        };
-        Ok(serde_json::value::to_raw_value(&Written { received: self.received, event: event.as_deref() })?)
+    /// Appends the `data` member of its record.
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<()> {
+        let mut members = Members::begin(out);
+        members.shown("received", Some(self.received));
+        if let Arrived::Event(event) = &self.what {
+            event.write_json(members.value("event"))?;
+        }
+        members.end();
+        Ok(())
     }
 
     /// Reads the `data` member of a record about `stream`.

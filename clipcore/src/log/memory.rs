@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{Checkpoint, EventLog, Lease, Offset, Record, no_partition, stale};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, StreamId};
 
 /// A log that lives in this process: for tests, for embedding, and for runs whose log nobody needs later.
 ///
@@ -64,6 +64,7 @@ impl EventLog for MemoryLog {
     async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
         for record in records {
             if let Record::Event(event) = record
+                && !event.reads_back()
                 && event.data_json().is_none()
             {
                 // Gives the error that a log on disk would give.
@@ -98,6 +99,22 @@ impl EventLog for MemoryLog {
         let from = from.max(part.first);
         let skip = usize::try_from(from - part.first).unwrap_or(usize::MAX);
         Ok((from..).zip(part.records.iter().skip(skip).take(max).cloned()).collect())
+    }
+
+    async fn read_stream(
+        &self,
+        partition: u32,
+        stream: &StreamId,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
+        let part = self.partition(partition)?;
+        let from = from.max(part.first);
+        let skip = usize::try_from(from - part.first).unwrap_or(usize::MAX);
+        let looked = part.records.len().saturating_sub(skip).min(max);
+        let all = (from..).zip(part.records.iter().skip(skip).take(looked));
+        let records = all.filter(|(_, record)| record.stream() == stream);
+        Ok((records.map(|(offset, record)| (offset, record.clone())).collect(), from + looked as u64))
     }
 
     async fn acquire(&self, partition: u32, _owner: &str) -> Result<Lease> {

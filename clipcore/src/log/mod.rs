@@ -102,6 +102,21 @@ pub trait EventLog: Send + Sync {
     /// `Corrupt`, `Io` or `Unavailable`.
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>>;
 
+    /// As [`read`](Self::read), but only what belongs to one stream among up to `max` records from `from` on; with the offset to
+    /// go on from, which is `from` at the end.
+    ///
+    /// # Errors
+    /// As there.
+    async fn read_stream(
+        &self,
+        partition: u32,
+        stream: &StreamId,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
+        Ok(of_stream(self.read(partition, from, max).await?, stream, from))
+    }
+
     /// As [`append`](Self::append), by a partition's owner. A log that several processes share refuses it, in the same step,
     /// once another has taken the partition over: so two owners never both write. One that belongs to a single process
     /// need not look.
@@ -205,6 +220,17 @@ pub fn partition_of(stream: &StreamId, partitions: u32) -> u32 {
     crc32fast::hash(stream.as_str().as_bytes()) % partitions.max(1)
 }
 
+/// What is of one stream, and the offset to go on from.
+fn of_stream(
+    mut read: Vec<(Offset, Record)>,
+    stream: &StreamId,
+    from: Offset,
+) -> (Vec<(Offset, Record)>, Offset) {
+    let next = read.last().map_or(from, |(offset, _)| offset + 1);
+    read.retain(|(_, record)| record.stream() == stream);
+    (read, next)
+}
+
 fn no_partition(partition: u32, partitions: u32) -> Error {
     Error::invalid(format!("there is no partition {partition}: this log has {partitions}"))
         .with_hint("use partition_of to find a stream's partition")
@@ -240,8 +266,7 @@ fn lines_of(records: &[Record], kinds: &Kinds, max_bytes: usize) -> Result<Vec<S
 #[cfg(feature = "runtime")]
 fn readable(record: &Record, kinds: &Kinds) -> Result<String> {
     let json = record.to_json()?;
-    // An arrival is what was read from JSON a moment ago, and there are more of them than of anything else.
-    if matches!(record, Record::Arrival(_)) {
+    if record.reads_back() {
         return Ok(json);
     }
     Record::from_json(json.as_bytes(), kinds).map_err(|e| {

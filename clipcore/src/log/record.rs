@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -6,7 +7,7 @@ use serde_json::value::RawValue;
 use super::arrival::Arrival;
 use crate::cutter::Clip;
 use crate::detector::Signal;
-use crate::event::{AnyEvent, Kinds, OWN};
+use crate::event::{AnyEvent, Kinds, Members, OWN, text_of};
 use crate::fusion::Moment;
 use crate::{Error, Result, StreamId, Timestamp};
 
@@ -83,23 +84,49 @@ impl Record {
     /// # Errors
     /// `Unsupported` for events that have no wire form.
     pub fn to_json(&self) -> Result<String> {
-        let (kind, id, data) = match self {
-            Self::Event(event) => return event.to_json(),
-            Self::Signal(s) => ("clipcore.signal", s.id.to_string(), raw(s)?),
-            Self::Late(l) => ("clipcore.late", l.id.to_string(), raw(l)?),
-            Self::Moment(m) => ("clipcore.moment", format!("{}-{}", m.id, m.rev), raw(m)?),
-            Self::Clip(c) => ("clipcore.clip", format!("{}-{}", c.id, c.transition()), raw(c)?),
-            Self::Receipt(r) => ("clipcore.receipt", format!("{}-{}-{}", r.item, r.rev, r.sink), raw(r)?),
-            Self::Arrival(a) => ("clipcore.arrival", a.id(), a.data()?),
+        text_of(|out| self.write_json(out))
+    }
+
+    /// Appends what [`to_json`](Self::to_json) gives.
+    pub(super) fn write_json(&self, out: &mut Vec<u8>) -> Result<()> {
+        let (kind, id) = match self {
+            Self::Event(event) => return event.write_json(out),
+            Self::Signal(s) => ("clipcore.signal", Cow::Borrowed(&*s.id)),
+            Self::Late(l) => ("clipcore.late", Cow::Borrowed(&*l.id)),
+            Self::Moment(m) => ("clipcore.moment", format!("{}-{}", m.id, m.rev).into()),
+            Self::Clip(c) => ("clipcore.clip", format!("{}-{}", c.id, c.transition()).into()),
+            Self::Receipt(r) => ("clipcore.receipt", format!("{}-{}-{}", r.item, r.rev, r.sink).into()),
+            Self::Arrival(a) => ("clipcore.arrival", Cow::Borrowed(a.id())),
         };
-        Ok(serde_json::to_string(&Written {
-            specversion: "1.0",
-            id: &id,
-            source: "clipcore",
-            r#type: kind,
-            subject: self.stream(),
-            data: &data,
-        })?)
+        let mut members = Members::begin(out);
+        let data = members.value("data");
+        match self {
+            Self::Event(event) => event.write_json(data)?,
+            Self::Signal(s) => serde_json::to_writer(data, s)?,
+            Self::Late(l) => serde_json::to_writer(data, l)?,
+            Self::Moment(m) => serde_json::to_writer(data, m)?,
+            Self::Clip(c) => serde_json::to_writer(data, c)?,
+            Self::Receipt(r) => serde_json::to_writer(data, r)?,
+            Self::Arrival(a) => a.write(data)?,
+        }
+        members.text("id", &id);
+        members.text("source", "clipcore");
+        members.text("specversion", "1.0");
+        members.text("subject", self.stream().as_str());
+        members.text("type", kind);
+        members.end();
+        Ok(())
+    }
+
+    /// Whether what is written of it is known to be read again: it was read from JSON a moment ago, and there is more of this
+    /// than of anything else.
+    #[cfg(feature = "runtime")]
+    pub(super) fn reads_back(&self) -> bool {
+        match self {
+            Self::Arrival(_) => true,
+            Self::Event(event) => event.reads_back(),
+            _ => false,
+        }
     }
 
     /// Reads a line that [`to_json`](Self::to_json) wrote, or any event line that carries `at`.
@@ -111,7 +138,7 @@ impl Record {
         #[derive(Deserialize)]
         struct Head<'a> {
             #[serde(borrow, default)]
-            r#type: std::borrow::Cow<'a, str>,
+            r#type: Cow<'a, str>,
         }
         #[derive(Deserialize)]
         struct Body<'a> {
@@ -143,21 +170,6 @@ impl Record {
             }
         })
     }
-}
-
-/// A record of clipcore's own as a CloudEvents line.
-#[derive(Serialize)]
-struct Written<'a> {
-    data: &'a RawValue,
-    id: &'a str,
-    source: &'static str,
-    specversion: &'static str,
-    subject: &'a StreamId,
-    r#type: &'static str,
-}
-
-fn raw(value: &impl Serialize) -> Result<Box<RawValue>> {
-    Ok(serde_json::value::to_raw_value(value)?)
 }
 
 #[cfg(test)]

@@ -60,10 +60,12 @@ impl Gate {
                 .with_hint("leave them out of what you send"));
         }
         self.near(event.at(), event.kind())?;
-        event.data_json().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, format!("{} events cannot be logged", event.kind()))
-                .with_hint("run a detector of sound or pictures at the source and send its signals")
-        })??;
+        if !event.reads_back() {
+            event.data_json().ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, format!("{} events cannot be logged", event.kind()))
+                    .with_hint("run a detector of sound or pictures at the source and send its signals")
+            })??;
+        }
         redact(&event, self.consent, self.pseudonyms.as_ref()).ok_or_else(|| {
             let what =
                 format!("{} events are not kept: the stream's consent does not cover them", event.kind());

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tracing::Instrument;
 
 use super::workers::describe;
 use crate::cutter::{Cutter, Deliveries};
 use crate::fusion::Moment;
 use crate::log::Receipt;
 use crate::sink::{ClipSink, Delivery};
-use crate::{CameraId, Error, ErrorKind, Result, Timestamp};
+use crate::{CameraId, Error, ErrorKind, Result, Timestamp, trace};
 
 /// What a sink's or cutter's task reports to its stream.
 #[derive(Debug)]
@@ -93,7 +94,8 @@ pub(super) async fn run_sink(
     reports: mpsc::Sender<Report>,
 ) {
     while let Some(item) = items.recv().await {
-        let outcome = AssertUnwindSafe(sink.deliver(&item)).catch_unwind().await;
+        let span = trace::delivery(sink.name(), &item);
+        let outcome = AssertUnwindSafe(sink.deliver(&item)).catch_unwind().instrument(span).await;
         let outcome = outcome.unwrap_or_else(|panic| Err(panicked("the sink", &*panic)));
         if reports.send(Report::Delivered { sink: index, item, outcome }).await.is_err() {
             return;

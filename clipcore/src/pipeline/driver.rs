@@ -29,6 +29,7 @@ use crate::fusion::MomentState;
 use crate::log::Record;
 use crate::sink::Delivery;
 use crate::source::Ack;
+use crate::trace::span;
 use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
 /// One stream's state; see the module.
@@ -271,6 +272,13 @@ impl Driver {
     }
 
     fn moment(&mut self, moment: crate::fusion::Moment) {
+        if moment.state == MomentState::Closed {
+            // How long it took is a matter of stream time, which the moment tells itself.
+            let (stream, trace) = (&self.stream, moment.trace.as_deref());
+            drop(
+                span!("fuse", trace, %stream, moment = %moment.id, label = %moment.label, score = moment.score),
+            );
+        }
         self.counters.update(|s| match moment.state {
             MomentState::Closed => s.moments += 1,
             MomentState::Dropped => s.dropped += 1,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::cutter::clip_file_of;
 use crate::durable::{replace, sync_dir};
 use crate::event::{ChatMessage, Clock, Event};
 use crate::ids::random;
-use crate::log::file::rewrite::Offline;
+use crate::log::file::rewrite::{Offline, written};
 use crate::{Error, ErrorKind, Result, StreamId, WallTime};
 
 /// What an erasure came to.
@@ -171,7 +171,7 @@ impl DataFolder {
         }
         let mut deletions = Deletions::default();
         for log in &self.logs {
-            log.records(|json, _| {
+            log.wordy_records(|json, _| {
                 if memchr::memmem::find(json, b"chat.delete").is_some()
                     && let Ok(record) = serde_json::from_slice(json)
                 {
@@ -184,7 +184,7 @@ impl DataFolder {
         for log in &self.logs {
             // Civil time at the record, as far as a clock's record or the arrival itself says it.
             let (mut clock, mut segment) = (None, PathBuf::new());
-            erased.records += log.records(|json, path| {
+            erased.records += log.wordy_records(|json, path| {
                 if segment.parent() != path.parent() {
                     clock = None;
                 }
@@ -201,16 +201,17 @@ impl DataFolder {
                     clock = time(&record["data"]["wall"]).or(clock);
                     return Ok(None);
                 }
-                let held = match time(&record["data"]["received"]).or(clock) {
-                    Some(held) => held,
-                    None => written(path)?,
-                };
+                // Nothing is younger than the last writing.
+                let written = written(path)?;
+                let held =
+                    time(&record["data"]["received"]).or(clock).map_or(written, |held| held.min(written));
                 Ok(gone(&record, held < before, &deletions, scrub).map(|changed| changed.to_string()))
             })?;
             erased.checkpoints += log.checkpoints(|_, state, path| {
                 let old = written(path).is_ok_and(|held| held < before);
                 gone(state, old, &deletions, scrub_state).map(Some)
             })?;
+            log.note_wordless(before)?;
         }
         Ok(erased)
     }
@@ -336,12 +337,6 @@ fn gone(
         return without;
     }
     scrub(without.as_ref().unwrap_or(value), &Scrub::Deleted(deletions)).or(without)
-}
-
-/// When a file was last written, in microseconds since 1970.
-fn written(path: &Path) -> Result<i64> {
-    let modified = fs::metadata(path).and_then(|m| m.modified()).map_err(|e| Error::io(e, path))?;
-    Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64))
 }
 
 fn remove(path: &Path) -> Result<bool> {

@@ -16,6 +16,8 @@ mod audit;
 #[cfg(feature = "runtime")]
 mod data;
 #[cfg(feature = "runtime")]
+mod expiry;
+#[cfg(feature = "runtime")]
 mod keys;
 #[cfg(feature = "runtime")]
 mod live;
@@ -30,6 +32,8 @@ pub use audit::{AuditEntry, AuditNote, audit, audit_verify};
 #[cfg(feature = "runtime")]
 pub use data::{DataFolder, Erased, Holding};
 #[cfg(feature = "runtime")]
+pub use expiry::{Expiry, ExpiryConfig};
+#[cfg(feature = "runtime")]
 pub use keys::{KeyRing, Rotation};
 #[cfg(feature = "runtime")]
 pub use live::LiveFolder;
@@ -39,7 +43,7 @@ pub(crate) use live::{Viewer, rewrites_of_stream, rewrites_of_viewer};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::event::{AnyEvent, ChatDelete, ChatMessage, Event, Stamped};
+use crate::event::{AnyEvent, ChatDelete, ChatMessage, Event};
 use crate::ids::hex;
 use crate::{Consent, StreamId, WallTime};
 
@@ -134,18 +138,17 @@ pub fn redact(event: &AnyEvent, consent: Consent, pseudonyms: Option<&Pseudonymi
     let source = &event.header().source;
     let platform = source.split_once(':').map_or(&**source, |(platform, _)| platform);
     let pseudonym = |user: &Arc<str>| Arc::from(pseudonyms.pseudonym(platform, user));
-    let header = event.shared_header();
     match event.kind() {
         // A payload of these kinds but of another type could hide a name anywhere.
         ChatMessage::KIND => {
             let message = event.payload::<ChatMessage>()?;
             let data = ChatMessage { user: pseudonym(&message.user), ..message.clone() };
-            Some(AnyEvent::wire(Stamped { header, data }))
+            Some(event.with_data(data))
         }
         ChatDelete::KIND => {
             let delete = event.payload::<ChatDelete>()?;
             let data = ChatDelete { user: delete.user.as_ref().map(pseudonym), ..delete.clone() };
-            Some(AnyEvent::wire(Stamped { header, data }))
+            Some(event.with_data(data))
         }
         _ => Some(event),
     }

@@ -6,12 +6,18 @@ use crate::{Error, ErrorKind};
 pub(super) fn passes(e: &RedisError) -> bool {
     use ServerErrorKind as Server;
     match e.kind() {
+        Kind::Io if untrusted(&e.to_string()) => false,
         Kind::Io | Kind::Parse => true,
         Kind::Server(kind) => {
             matches!(kind, Server::BusyLoading | Server::TryAgain | Server::MasterDown | Server::ClusterDown)
         }
         _ => e.code() == Some("BUSY"),
     }
+}
+
+/// What rustls says of certificates that it refuses.
+fn untrusted(text: &str) -> bool {
+    text.contains("invalid peer certificate")
 }
 
 pub(super) fn late(server: &str) -> Error {
@@ -27,6 +33,8 @@ pub(crate) fn explain(e: &RedisError, server: &str) -> Error {
     let code = e.code().unwrap_or_default();
     let error = match e.kind() {
         Kind::Io if e.is_timeout() => return late(server),
+        Kind::Io if untrusted(&text) => Error::config("the certificate of the Redis server is not trusted")
+            .with_hint("name the authority that signed it: rediss://HOST?ssl_ca_certs=FILE; HOST must be a name that it has"),
         Kind::Io | Kind::Parse => Error::new(ErrorKind::Unavailable, "Redis cannot be reached")
             .with_hint("is it running there? `redis-cli -u URL ping` should answer PONG"),
         Kind::InvalidClientConfig => Error::config("this is not the address of a Redis server"),

@@ -3,6 +3,8 @@
 mod channels;
 mod connection;
 mod error;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod url;
 
 pub use channels::Channels;

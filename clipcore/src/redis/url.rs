@@ -10,7 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::explain;
 use crate::{Error, Result};
 
-/// Where a Redis server is: `redis://[[user]:password@]host[:port][/database]` or `redis+unix:///path?db=0`.
+const TLS: &str = "rediss:";
+
+/// Where a Redis server is: `redis://[[user]:password@]host[:port][/database]` or `redis+unix:///path?db=0`; with TLS (feature
+/// `redis-tls`) `rediss://`.
+///
+/// With TLS the server's certificate must be signed by an authority that the system knows, or by one in the file that
+/// `?ssl_ca_certs=FILE` names; a server that asks for a certificate gets the one of `&ssl_certfile=FILE&ssl_keyfile=FILE`. All
+/// are PEM. These are redis-py's names, so that RQ's workers can have the same URL. Where the process has no default provider of
+/// rustls, connecting sets one (ring).
 ///
 /// Its password is shown neither in messages nor by `Debug`; it is written when the URL is serialised.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +42,13 @@ impl RedisUrl {
         let tcp = tcp.set_user_timeout(limit);
         #[cfg(not(target_os = "linux"))]
         let _ = limit;
-        let info = self.url.as_str().into_connection_info();
-        let client = info.and_then(|info| Client::open(info.set_tcp_settings(tcp)));
-        client.map_err(|e| explain(&e, &self.shown))
+        let info = self.url.as_str().into_connection_info().map_err(|e| explain(&e, &self.shown))?;
+        let info = info.set_tcp_settings(tcp);
+        #[cfg(feature = "redis-tls")]
+        if self.url.starts_with(TLS) {
+            return super::tls::client(info, &self.url, &self.shown);
+        }
+        Client::open(info).map_err(|e| explain(&e, &self.shown))
     }
 }
 
@@ -49,15 +61,23 @@ impl FromStr for RedisUrl {
                 "it looks like redis://localhost:6379/0, with a password redis://:secret@localhost",
             )
         };
-        if url.starts_with("rediss:") {
-            return Err(wrong("TLS is not built in".to_owned())
-                .with_hint("use redis:// through a tunnel (stunnel, spiped) or in a private network"));
+        let tls = url.starts_with(TLS);
+        if tls && cfg!(not(feature = "redis-tls")) {
+            return Err(wrong("TLS is not built in".to_owned()).with_hint(
+                "build clipcore with the feature redis-tls, or use redis:// in a private network",
+            ));
+        }
+        if tls && (url.contains("#insecure") || url.contains("ssl_cert_reqs=")) {
+            return Err(wrong("certificates are always checked".to_owned()).with_hint(
+                "name the authority that signed the server's: rediss://HOST?ssl_ca_certs=FILE, not redis://",
+            ));
         }
         let info = url.into_connection_info().map_err(|e| wrong(e.to_string()))?;
+        let scheme = if tls { "rediss" } else { "redis" };
         let database = info.redis_settings().db();
         let shown = match database {
-            0 => format!("redis://{}", info.addr()),
-            _ => format!("redis://{}/{database}", info.addr()),
+            0 => format!("{scheme}://{}", info.addr()),
+            _ => format!("{scheme}://{}/{database}", info.addr()),
         };
         Ok(Self { url: url.to_owned(), shown: shown.into() })
     }
@@ -111,9 +131,8 @@ mod tests {
 
     #[test]
     fn wrong_addresses_say_what_a_right_one_looks_like() {
-        for wrong in
-            ["", "localhost", "http://localhost", "redis://:x", "rediss://localhost", "redis://h:99999"]
-        {
+        let untold = "rediss://localhost?ssl_cert_reqs=none";
+        for wrong in ["", "localhost", "http://localhost", "redis://:x", untold, "redis://h:99999"] {
             let err = wrong.parse::<RedisUrl>().unwrap_err();
             assert_eq!(err.kind(), ErrorKind::Config, "{wrong}");
             assert!(err.to_string().contains("redis://"), "{err}");

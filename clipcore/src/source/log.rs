@@ -1,6 +1,7 @@
 //! An inbox as a source: what a gateway has taken in for a stream, handed to the stream's pipeline.
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +20,10 @@ use crate::{CameraId, Result, StreamId, Timestamp};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// Records of the inbox that are read in one go.
+const AT_ONCE: usize = 1024;
+/// With so many of the stream among them, more are likely to wait already.
+const MANY: usize = 256;
 
 /// What moves the clock of a stream that an inbox feeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,6 +44,9 @@ pub struct LogSourceConfig {
     pub clock: LogSourceClock,
     /// How often the inbox is asked for more where nobody wakes the source.
     pub poll: Duration,
+    /// For how long what comes is gathered once something was read, so that many small arrivals cost the pipeline one round;
+    /// what comes after a pause is read at once.
+    pub gather: Duration,
     /// How often the position is stored; what is read again after a crash is at most about this much.
     pub store_every: Duration,
     /// Events whose source and id are among so many latest ones are passed over.
@@ -54,6 +62,7 @@ impl Default for LogSourceConfig {
         Self {
             clock: LogSourceClock::Live,
             poll: Duration::from_millis(50),
+            gather: Duration::from_millis(20),
             store_every: Duration::from_secs(1),
             remember: 1 << 16,
             keep_bytes: 16 << 20,
@@ -224,19 +233,15 @@ impl Reading {
     /// Takes note of what came before the position.
     async fn remember(&mut self) -> Result<()> {
         while self.next < self.stored {
-            let read = self.read().await?;
+            let (read, next) = self.read().await?;
             for (_, record) in read.iter().take_while(|(offset, _)| *offset < self.stored) {
                 if let Record::Arrival(arrival) = record
-                    && arrival.stream == *self.out.stream()
                     && let Arrived::Event(event) = &arrival.what
                 {
                     self.recent.is_new(event);
                 }
             }
-            match read.last() {
-                Some((last, _)) if *last < self.stored => self.next = last + 1,
-                _ => self.next = self.stored,
-            }
+            self.next = if next == self.next { self.stored } else { next.min(self.stored) };
         }
         Ok(())
     }
@@ -244,18 +249,15 @@ impl Reading {
     /// Reads until the stop, or the end of the stream's input: whether it was the end.
     async fn live(&mut self) -> Result<bool> {
         while !self.out.stop().is_cancelled() {
-            let read = self.read().await?;
-            let Some((last, _)) = read.last() else {
+            let (read, next) = self.read().await?;
+            if next == self.next {
                 self.wait().await?;
                 continue;
-            };
-            let next = last + 1;
+            }
+            let more = read.len() >= MANY;
             let mut handed_over = false;
             for (offset, record) in read {
                 let Record::Arrival(arrival) = record else { continue };
-                if arrival.stream != *self.out.stream() {
-                    continue;
-                }
                 match arrival.what {
                     // It is read again until the pipeline has logged the end.
                     Arrived::End => {
@@ -283,6 +285,10 @@ impl Reading {
             }
             if self.due.tick().now_or_never().is_some() {
                 self.store().await?;
+            }
+            if !more {
+                let gather = tokio::time::sleep(self.source.config.gather);
+                self.out.stop().run_until_cancelled(gather).await;
             }
         }
         Ok(false)
@@ -322,10 +328,12 @@ impl Reading {
         }
     }
 
-    async fn read(&self) -> Result<Vec<(Offset, Record)>> {
+    /// What is of the stream among the next records, and where they end; that is where it was where there are none.
+    async fn read(&self) -> Result<(Vec<(Offset, Record)>, Offset)> {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            match self.source.inbox.read(self.lease.partition, self.next, 256).await {
+            let (partition, stream) = (self.lease.partition, self.out.stream());
+            match self.source.inbox.read_stream(partition, stream, self.next, AT_ONCE).await {
                 Err(error) if error.is_retryable() && !self.out.stop().is_cancelled() => {
                     tracing::warn!(stream = %self.out.stream(), "the inbox cannot be read, trying again: {error}");
                     tokio::time::sleep(backoff).await;
@@ -377,17 +385,19 @@ struct Recent {
     order: VecDeque<u64>,
     known: HashSet<u64>,
     capacity: usize,
+    /// Under a key of this process's own, so that nobody can make two that fall together.
+    hasher: RandomState,
 }
 
 impl Recent {
     fn new(capacity: usize) -> Self {
-        Self { order: VecDeque::new(), known: HashSet::new(), capacity }
+        Self { order: VecDeque::new(), known: HashSet::new(), capacity, hasher: RandomState::new() }
     }
 
     /// Whether the event has not come before; one without an id is always new.
     fn is_new(&mut self, event: &Incoming) -> bool {
         let Some(id) = event.id().filter(|_| self.capacity > 0) else { return true };
-        let hash = crate::ids::stable_hash(&[event.source().unwrap_or_default().as_bytes(), id.as_bytes()]);
+        let hash = self.hasher.hash_one((event.source().unwrap_or_default(), id));
         if !self.known.insert(hash) {
             return false;
         }

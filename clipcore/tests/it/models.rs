@@ -2,12 +2,18 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
+use clipcore::detector::{AnyDetector, VoiceActivity, VoiceActivityConfig};
+use clipcore::event::media::Audio16k;
+use clipcore::event::{AnyEvent, Header, Stamped};
 use clipcore::model::card::{Card, shipped};
 use clipcore::model::front_end::LogMel;
 use clipcore::model::{
-    BackendChoice, Model, ModelFile, OnnxModel, Runtime, RuntimeConfig, StoredModel, Tensor, Tensors,
+    BackendChoice, Model, ModelFile, ModelRegistry, OnnxModel, Runtime, RuntimeConfig, StoredModel, Tensor,
+    Tensors,
 };
+use clipcore::{StreamId, Timestamp};
 use serde::Deserialize;
 
 use crate::support::programs::{require, run, shared, skipped};
@@ -39,6 +45,47 @@ fn every_known_model_loads_and_fits_its_card_on_both_backends() {
             stored
                 .load(&runtime)
                 .unwrap_or_else(|e| panic!("{} on {}: {e}", card.name, runtime.found().backend));
+        }
+    }
+}
+
+/// How much of ten seconds Silero takes for speech.
+fn speech(silero: &StoredModel, runtime: &Runtime, sound: &[f32]) -> f64 {
+    let models = ModelRegistry::default().with_model(Arc::new(silero.load(runtime).unwrap()));
+    let detector = VoiceActivity::try_new(&silero.card, VoiceActivityConfig::default()).unwrap();
+    let stream = StreamId::new("s").unwrap();
+    let mut detector = AnyDetector::new(Box::new(detector), stream.clone(), None, models);
+    for (i, block) in sound.chunks(1600).enumerate() {
+        let header = Header::new(stream.clone(), Timestamp::from_millis(100 * i as i64), "t", "");
+        detector.detect(&AnyEvent::local(Stamped::new(header, Audio16k { samples: block.into() })));
+    }
+    detector.advance(Timestamp::from_secs(100));
+    assert_eq!(detector.failures(), 0);
+    detector.take_signals().len() as f64 / (sound.len() as f64 / 8000.0)
+}
+
+#[test]
+fn silero_hears_readers_and_neither_music_nor_a_robin() {
+    let test = "Silero";
+    let (Some(models), Some(audio)) = (shared(test, "models"), shared(test, "media/audio/librosa")) else {
+        return;
+    };
+    if !require(test, &["ffmpeg"]) {
+        return;
+    }
+    let silero = stored("silero_vad", &models);
+    for runtime in runtimes(test) {
+        for (clip, speaks) in [
+            ("198-209-0000", true),
+            ("3436-172162-0000", true),
+            ("5703-47212-0000", true),
+            ("sorohanro_-_solo-trumpet-06", false),
+            ("Kevin_MacLeod_-_Vibe_Ace", false),
+            ("456440__inspectorj__bird-whistling-robin-single-13", false),
+        ] {
+            let part = speech(&silero, &runtime, &decode(&audio.join(format!("{clip}.hq.ogg"))));
+            assert_eq!(part > 0.7, speaks, "{clip}: {part} on {}", runtime.found().backend);
+            assert!(speaks || part < 0.2, "{clip}: {part}");
         }
     }
 }

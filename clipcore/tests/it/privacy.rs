@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use clipcore::clock::{ManualTimeSource, SystemTimeSource, TimeSource};
 use clipcore::conformance::sink as kit;
 use clipcore::cutter::ClipState;
 use clipcore::detector::{ChatBurst, ChatKeyword, ChatLexicon, MarkerDetector};
@@ -12,7 +13,7 @@ use clipcore::event::Kinds;
 use clipcore::fusion::FusionConfig;
 use clipcore::log::{Arrival, EventLog, FileLog, FileLogConfig, Record};
 use clipcore::pipeline::{Pipeline, StreamSpec};
-use clipcore::privacy::{DataFolder, KeyRing, Pseudonymizer, Rotation, redact};
+use clipcore::privacy::{DataFolder, Erased, Expiry, ExpiryConfig, KeyRing, Pseudonymizer, Rotation, redact};
 use clipcore::sink::{ClipSink, Delivery, JsonlSink};
 use clipcore::source::{Item, Source, SourceOutput};
 use clipcore::{CameraId, Consent, ErrorKind, Result, StreamId, Timestamp, WallTime};
@@ -242,4 +243,74 @@ async fn a_stream_is_taken_out_of_everything_and_the_other_stays() {
     assert_eq!(count(dir, "other"), others);
     assert!(dir.join("clips/other.mp4").exists());
     assert_eq!(records(dir).await, before, "offsets stay");
+}
+
+/// Chat of one stream into a log that is in use: what was said, at which record.
+async fn said(log: &FileLog, from: u32, words: &str) {
+    for n in from..from + 20 {
+        let json = format!(
+            r#"{{"type":"chat.message","stream":"show","id":"m{n}","at":{n},"data":{{"user":"u","text":"{words} {n}"}}}}"#
+        );
+        let event = Kinds::builtin().parse(json.as_bytes()).unwrap().resolve(&mut |_| None).unwrap();
+        log.append(0, &[Record::Event(event)]).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_runs_on_takes_words_out_by_its_own_clock_and_reads_none_of_it_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let open = || FileLog::open(dir.join("log"), FileLogConfig::default(), Kinds::builtin());
+    let log = Arc::new(open().await.unwrap());
+    let time = Arc::new(ManualTimeSource::new(SystemTimeSource::new().wall()));
+    let day = Duration::from_secs(86_400);
+    let config = ExpiryConfig { text_retain: day, key_retain: Duration::ZERO };
+    let mut expiry = Expiry::new(dir, vec![log.clone()], config, time.clone());
+    let nothing = Erased::default();
+
+    assert_eq!(expiry.pass().await.unwrap(), nothing);
+    said(&log, 0, "hush").await;
+    let back = r#"{"type":"chat.delete","stream":"show","at":30,"data":{"message":"m7"}}"#;
+    let back = Kinds::builtin().parse(back.as_bytes()).unwrap().resolve(&mut |_| None).unwrap();
+    log.append(0, &[Record::Event(back)]).await.unwrap();
+    let reader = tokio::spawn({
+        let log = log.clone();
+        async move {
+            for _ in 0..500 {
+                assert!(log.read(0, 0, 100).await.unwrap().len() >= 21, "a reader is not disturbed");
+            }
+        }
+    });
+
+    // The newest segment is closed after an eighth of the time, and what was taken back in it goes at once.
+    time.advance(day / 8);
+    assert_eq!(expiry.pass().await.unwrap().records, 1);
+    assert_eq!((count(dir, "hush 7"), count(dir, "hush")), (0, 19));
+    said(&log, 40, "loud").await;
+    time.advance(day / 2);
+    assert_eq!(expiry.pass().await.unwrap(), nothing, "nothing is old yet");
+    // A day after it was written, by the expiry's clock, and not before.
+    time.advance(day / 2);
+    assert_eq!(expiry.pass().await.unwrap().records, 19 + 20);
+    assert_eq!((count(dir, "hush"), count(dir, "loud")), (0, 0));
+    assert_eq!(expiry.pass().await.unwrap(), nothing);
+    reader.await.unwrap();
+    assert_eq!(log.read(0, 0, 100).await.unwrap().len(), 41, "offsets stay");
+
+    // What is free of words is not read again, by this process or another: words that somebody puts there stay.
+    let oldest = dir.join("log/0/00000000000000000000.log");
+    let text = std::fs::read_to_string(&oldest).unwrap();
+    let (line, rest) = text.split_once('\n').unwrap();
+    let line = line[9..].replacen("\"u\"", "\"u\",\"text\":\"left\"", 1);
+    std::fs::write(&oldest, format!("{:08x} {line}\n{rest}", crc32fast::hash(line.as_bytes()))).unwrap();
+    said(&log, 60, "late").await;
+    time.advance(2 * day);
+    expiry.pass().await.unwrap();
+    expiry.pass().await.unwrap();
+    drop(expiry);
+    drop(log);
+    DataFolder::open(dir).unwrap().expire(day, Duration::ZERO, time.wall()).unwrap();
+    assert_eq!((count(dir, "late"), count(dir, "left")), (0, 1));
+    let entries = clipcore::privacy::audit_verify(&DataFolder::audit_path(dir)).unwrap().0;
+    assert!(entries >= 3, "each pass that took something out is noted: {entries}");
 }

@@ -52,11 +52,12 @@ fn models(config: &ModelsConfig) -> Check {
         true => format!("none in {}", store.dir().display()),
         false => format!("{} (folder {})", there.join(", "), store.dir().display()),
     };
-    let wanted = [
+    let mut wanted = vec![
         ("audio_tagger", &config.audio),
         ("face, with --consent face,", &config.faces),
         ("face, with --consent face,", &config.expressions),
     ];
+    wanted.extend(config.voice.as_ref().map(|voice| ("voice_activity", voice)));
     let missing = wanted.iter().filter_map(|(detector, name)| match store.find(name) {
         Ok(model) if model.is_there() => None,
         Ok(model) => Some(format!("{detector} needs the model {name:?}: {}", model.how_to_get())),

@@ -11,6 +11,7 @@ use clipcore::model::{ModelFile, ModelStore, StoredModel};
 use clipcore::{Error, ErrorKind};
 use ureq::Agent;
 use ureq::http::StatusCode;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::exit::Exit;
 use crate::output::{self, Progress};
@@ -84,6 +85,28 @@ fn no_source(card: &Card) -> Error {
         .with_hint(format!("make it with {recipe}, or take it from a folder with --mirror DIR"))
 }
 
+/// Who may vouch for servers: the certificates of the file `SSL_CERT_FILE`, as in OpenSSL, else those built in.
+fn roots() -> clipcore::Result<RootCerts> {
+    let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) else {
+        return Ok(RootCerts::WebPki);
+    };
+    let path = Path::new(&path);
+    let wrong =
+        |e: Error| e.with_hint("SSL_CERT_FILE names a PEM file of certificates; unset it for those built in");
+    let pem = fs::read(path).map_err(|e| wrong(Error::io(e, path)))?;
+    let certificates = parse_pem(&pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    let certificates: Vec<_> = certificates.collect();
+    if certificates.is_empty() {
+        return Err(wrong(
+            Error::config("there is no certificate in the file").with_context("path", path.display()),
+        ));
+    }
+    Ok(certificates.into())
+}
+
 /// Only HTTPS, but for a server on this machine.
 fn agent(url: &str) -> clipcore::Result<Agent> {
     let host = url.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
@@ -93,6 +116,7 @@ fn agent(url: &str) -> clipcore::Result<Agent> {
     }
     let config = Agent::config_builder()
         .https_only(!local)
+        .tls_config(TlsConfig::builder().root_certs(roots()?).build())
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(20)))
         .timeout_recv_response(Some(Duration::from_secs(60)))

@@ -14,6 +14,7 @@ use clipcore::sink::{JsonlSink, SinkExt};
 use clipcore::source::Schedule;
 use clipcore::source::media::Input;
 use clipcore::{Error, Result, Timestamp};
+use tokio_util::sync::CancellationToken;
 
 use super::StreamPlan;
 use crate::config::Config;
@@ -121,7 +122,7 @@ async fn run_pipeline(
     std::fs::create_dir_all(out)
         .map_err(|e| Error::io(e, out).with_hint("--out names a folder that can be written"))?;
     let progress = Progress::start("starting", quiet);
-    let sinks = sinks::open(&config.sinks, out).await?;
+    let sinks = sinks::open(&config.sinks, out).await.map_err(sinks::failure)?;
     let models = Models::open(config)?;
     if !quiet {
         models.notes.iter().for_each(|note| progress.line(note));
@@ -133,11 +134,14 @@ async fn run_pipeline(
     let pseudonyms = privacy::begin(&config.privacy, out, "run", &names.join(", "), config.consent)?;
     let log =
         FileLog::open(out.join("log"), assembly::log_config(&config.pipeline), Kinds::builtin()).await?;
+    let log = Arc::new(log);
+    let expiring =
+        tokio::spawn(privacy::expiry(&config.privacy, out, vec![log.clone()]).run(CancellationToken::new()));
     let lines = JsonlSink::open(out).await?.with_retry(Default::default());
     let streams = Streams::new(config)?;
     let mut builder = streams
         .pipeline()
-        .with_log(Arc::new(log))
+        .with_log(log)
         .with_pseudonyms(pseudonyms)
         .with_time_source(Arc::new(SystemTimeSource::new()))
         .with_sink(Arc::new(lines));
@@ -180,6 +184,7 @@ async fn run_pipeline(
     let stopping = pipeline.handle();
     let summary = pipeline.run().await?;
     interrupt.abort();
+    expiring.abort();
     progress.finish();
     let (moments, clips) = (lines_of(&out.join("moments.jsonl"))?, lines_of(&out.join("clips.jsonl"))?);
     Ok(Outcome { summary, moments, clips, interrupted: stopping.is_stopping(), out: out.clone() })

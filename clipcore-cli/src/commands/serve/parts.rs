@@ -10,7 +10,7 @@ use clipcore::event::Kinds;
 use clipcore::host::{Host, HostMode, HostParts, StreamFactory, StreamMake, StreamSettings};
 use clipcore::log::{EventLog, FileLog, FileLogConfig};
 use clipcore::media::ffmpeg::Ffmpeg;
-use clipcore::privacy::{LiveFolder, Pseudonymizer};
+use clipcore::privacy::{Expiry, LiveFolder, Pseudonymizer};
 use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
 use clipcore::{Consent, Error, ErrorKind, Result, StreamId};
 
@@ -19,9 +19,10 @@ use crate::config::Config;
 use crate::models::Models;
 use crate::shared::Shared;
 use crate::streams::Streams;
-use crate::{assembly, inputs, output, sinks};
+use crate::{assembly, inputs, output, privacy, sinks};
 
-/// Parts of inbox and log: streams of one part read past each other's records.
+/// Parts of the log: streams of one part read past each other's records. The inbox has a single one, so that one sync of the
+/// disk does for whatever comes at a time.
 const PARTITIONS: u32 = 8;
 
 /// Everything that runs in this process.
@@ -32,6 +33,8 @@ pub(super) struct Parts {
     pub(super) worker: Option<Host>,
     /// Follow the log of other processes.
     pub(super) deliverers: Vec<Deliverer>,
+    /// Takes out what becomes too old, where the logs are this process's own.
+    pub(super) expiry: Option<Expiry>,
 }
 
 impl Parts {
@@ -43,19 +46,24 @@ impl Parts {
     ) -> anyhow::Result<Self> {
         let dir = &config.out;
         let log = FileLogConfig { partitions: PARTITIONS, ..assembly::log_config(&config.pipeline) };
-        let log = FileLog::open(dir.join("log"), log, kinds.clone()).await?;
+        let log = Arc::new(FileLog::open(dir.join("log"), log, kinds.clone()).await?);
         // Small segments, since what has been read is dropped by whole ones.
-        let inbox =
-            FileLogConfig { partitions: PARTITIONS, segment_bytes: 4 << 20, ..FileLogConfig::default() };
-        let inbox = FileLog::open(dir.join("inbox"), inbox, kinds.clone()).await?;
+        let inbox = FileLogConfig { partitions: 1, segment_bytes: 4 << 20, ..FileLogConfig::default() };
+        let inbox = Arc::new(FileLog::open(dir.join("inbox"), inbox, kinds.clone()).await?);
+        let expiry = privacy::expiry(&config.privacy, dir, vec![log.clone(), inbox.clone()]);
         let catalog = Catalog::open(dir).await?;
         let mut sinks = own_sinks(config, dir).await?;
         sinks.push(Arc::new(catalog.clone().with_retry(Default::default())));
         let folder = LiveFolder::new(dir, sinks.clone());
-        let parts = parts(config, pseudonyms, Arc::new(inbox), Arc::new(log), factory(config, sinks)?);
+        let parts = parts(config, pseudonyms, inbox, log, factory(config, sinks)?);
         let parts = HostParts { folder: Some(folder), ..parts };
         let host = Host::open(dir.join("streams"), parts).await?;
-        Ok(Self { front: Some((host.clone(), catalog)), worker: Some(host), deliverers: Vec::new() })
+        Ok(Self {
+            front: Some((host.clone(), catalog)),
+            worker: Some(host),
+            deliverers: Vec::new(),
+            expiry: Some(expiry),
+        })
     }
 
     /// Some or all roles, beside other processes.
@@ -67,7 +75,7 @@ impl Parts {
     ) -> anyhow::Result<Self> {
         let Shared { inbox, log, offsets, streams } = config.shared.open(kinds).await?;
         let dir = &config.out;
-        let mut all = Self { front: None, worker: None, deliverers: Vec::new() };
+        let mut all = Self { front: None, worker: None, deliverers: Vec::new(), expiry: None };
         if roles.contains(Role::Gateway) {
             let catalog = Catalog::open(dir).await?;
             let nobody: StreamFactory =
@@ -114,7 +122,7 @@ impl Parts {
 async fn own_sinks(config: &Config, dir: &Path) -> anyhow::Result<Vec<Arc<dyn ClipSink>>> {
     let lines = JsonlSink::open(dir).await?;
     let mut all: Vec<Arc<dyn ClipSink>> = vec![Arc::new(lines.with_retry(Default::default()))];
-    all.extend(sinks::open(&config.sinks, dir).await?);
+    all.extend(sinks::open(&config.sinks, dir).await.map_err(sinks::failure)?);
     Ok(all)
 }
 

@@ -51,12 +51,15 @@ async fn run(config: &Config, asked: &Asked<'_>, tokens: Tokens) -> anyhow::Resu
     let listener = if asked.roles.contains(Role::Gateway) { Some(listen(asked.listen).await?) } else { None };
     let pseudonyms = privacy::begin(&config.privacy, dir, "serve", "all streams", config.consent)?;
     let kinds = Kinds::builtin();
-    let parts = match config.shared.url {
+    let mut parts = match config.shared.url {
         None if asked.roles.are_all() => Parts::alone(config, &kinds, &pseudonyms).await?,
         _ => Parts::shared(config, &kinds, &pseudonyms, &asked.roles).await?,
     };
     let stop = CancellationToken::new();
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
+    if let Some(expiry) = parts.expiry.take() {
+        tokio::spawn(expiry.run(stop.clone()));
+    }
     let (mut gateway, mut listening) = (None, None);
     if let (Some(listener), Some((host, catalog))) = (listener, &parts.front) {
         let (address, open) = (listener.local_addr()?, tokens.is_empty());

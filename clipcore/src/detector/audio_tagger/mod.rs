@@ -21,6 +21,8 @@ mod tests;
 mod track;
 
 pub use tagger::Tagger;
+pub(super) use tagger::log_odds;
+pub(super) use tape::digits;
 pub use tape::{Place, Tape};
 use track::Track;
 

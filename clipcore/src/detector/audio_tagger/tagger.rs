@@ -137,7 +137,8 @@ impl Tagger {
     }
 }
 
-fn log_odds(p: f64) -> f64 {
+/// The log-odds of a probability.
+pub(in crate::detector) fn log_odds(p: f64) -> f64 {
     let p = p.clamp(EPSILON, 1.0 - EPSILON);
     (p / (1.0 - p)).ln()
 }

@@ -84,15 +84,15 @@ impl Tape {
 }
 
 /// Samples as one text of hexadecimal digits, exact and a fifth of the size of JSON numbers.
-mod digits {
+pub(in crate::detector) mod digits {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(samples: &[f32], s: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::detector) fn serialize<S: Serializer>(samples: &[f32], s: S) -> Result<S::Ok, S::Error> {
         let bytes: Vec<u8> = samples.iter().flat_map(|x| x.to_be_bytes()).collect();
         s.serialize_str(&crate::hex(&bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f32>, D::Error> {
+    pub(in crate::detector) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f32>, D::Error> {
         let text = String::deserialize(d)?;
         let samples = text.as_bytes().chunks(8).map(|eight| {
             let bits = std::str::from_utf8(eight).ok().and_then(|t| u32::from_str_radix(t, 16).ok());

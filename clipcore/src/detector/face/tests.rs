@@ -155,6 +155,49 @@ fn one_frame_is_no_evidence() {
     }
 }
 
+/// Notes how large the pictures are that it is shown.
+struct Shown(std::sync::Mutex<Vec<usize>>);
+
+impl Model for Shown {
+    fn name(&self) -> &str {
+        "finder"
+    }
+
+    fn infer(&self, batch: &[Tensors]) -> Result<Vec<Tensors>> {
+        self.0.lock().unwrap().extend(batch.iter().map(|item| item.first().unwrap().len() / 3));
+        Finder.infer(batch)
+    }
+}
+
+#[test]
+fn a_known_face_is_looked_at_in_as_small_a_picture_as_it_needs() {
+    // As large as a frame of 1920 × 1080 with a face of 280 pixels.
+    let large = |t: f64| {
+        let small = frame(&webcam(if t > 60.0 { 0.9 } else { 0.1 }));
+        let (width, height) = (SIZE.0 * 10, SIZE.1 * 10);
+        let pixel = |i: u32| {
+            let from = ((i / width / 10 * SIZE.0 + i % width / 10) * 3) as usize;
+            [small.rgb[from], small.rgb[from + 1], small.rgb[from + 2]]
+        };
+        at(t, VideoFrame { width, height, rgb: (0..width * height).flat_map(pixel).collect() })
+    };
+    let events: Vec<AnyEvent> = (0..80).map(|t| large(f64::from(t))).collect();
+    let shown = Arc::new(Shown(std::sync::Mutex::default()));
+    let (mut finder, expression) = ports();
+    finder.input.size = ImageSize::MultipleOf { step: 32, side: 640 };
+    let detector = FaceDetector::try_new(FaceConfig::default(), finder, expression).unwrap();
+    let models =
+        ModelRegistry::default().with_model(shown.clone()).with_model(Arc::new(Reader { answers: 2 }));
+    let mut bound = AnyDetector::new(Box::new(detector), StreamId::new("s").unwrap(), None, models);
+    events.iter().for_each(|event| bound.detect(event));
+    bound.advance(Timestamp::from_secs(80));
+    assert!(!label(&bound.take_signals(), "smile").is_empty());
+    let mut sizes = shown.0.lock().unwrap().clone();
+    sizes.sort_unstable();
+    let (usual, largest) = (sizes[sizes.len() / 2], sizes[sizes.len() - 1]);
+    assert!(largest >= 640 * 320 && usual * 3 < largest, "{usual} and {largest} pixels");
+}
+
 #[test]
 fn each_person_is_measured_against_themselves() {
     // One always smiles, one never does, and then they swap.

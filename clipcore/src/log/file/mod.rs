@@ -6,6 +6,7 @@
 //! DIR/0/00000000000000000000.log            segments, named after their first offset
 //! DIR/0/lease.json                          the fencing token
 //! DIR/0/checkpoints/NAME.HASH.json          one for each consumer
+//! DIR/0/expired.json                        before which segment there are no words of chat any more
 //! ```
 //!
 //! A record is one line of text, so `grep` and `tail -f` work:
@@ -24,6 +25,8 @@ mod frame;
 mod reader;
 pub(crate) mod rewrite;
 mod segment;
+mod tail;
+mod upkeep;
 mod writer;
 
 use std::fs::File;
@@ -38,13 +41,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::consumers::Consumers;
 use self::segment::Segment;
+use self::tail::Tail;
 use self::writer::{Request, View, Writer, lock};
 use super::{
     Checkpoint, EventLog, Lease, Offset, Record, RewriteRecord, RewriteState, lines_of, no_partition,
 };
 use crate::durable::{self, Durability, blocking, create_dir, replace, sync_dir, write_error};
 use crate::event::Kinds;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, StreamId};
 
 /// Calls of `append` that may wait for the writer of a partition; further ones wait to be let in.
 const QUEUE: usize = 1024;
@@ -61,6 +65,8 @@ pub struct FileLogConfig {
     pub segment_bytes: u64,
     /// Longest record in bytes of JSON; longer ones are refused.
     pub max_record_bytes: usize,
+    /// How many bytes of the newest records each partition keeps in memory for those who follow it.
+    pub tail_bytes: usize,
 }
 
 impl Default for FileLogConfig {
@@ -70,6 +76,7 @@ impl Default for FileLogConfig {
             durability: Durability::Fsync,
             segment_bytes: 16 << 20,
             max_record_bytes: 1 << 20,
+            tail_bytes: 4 << 20,
         }
     }
 }
@@ -99,6 +106,8 @@ struct Partition {
     dir: PathBuf,
     view: Arc<Mutex<View>>,
     consumers: Arc<Mutex<Consumers>>,
+    /// Held while segments are dropped or replaced.
+    upkeep: Arc<Mutex<()>>,
     calls: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -144,6 +153,17 @@ impl FileLog {
         Ok(Self { partitions, config, kinds, _lock: lock })
     }
 
+    async fn read_files(
+        &self,
+        part: &Partition,
+        from: Offset,
+        max: usize,
+        stream: Option<StreamId>,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
+        let (dir, view, kinds) = (part.dir.clone(), part.view.clone(), self.kinds.clone());
+        blocking(move || reader::read(&dir, &view, &kinds, from, max, stream.as_ref())).await
+    }
+
     fn partition(&self, partition: u32) -> Result<&Partition> {
         self.partitions.get(partition as usize).ok_or_else(|| no_partition(partition, self.partitions()))
     }
@@ -181,25 +201,40 @@ impl Partition {
         let (active, file, next) = segment::recover(&dir, newest)?;
         let older = bases.iter().take(bases.len().saturating_sub(1)).map(|base| Segment::new(*base));
         let segments = older.chain([active]).collect();
-        let view = Arc::new(Mutex::new(View { segments, active_len: file.len(), next }));
+        let tail = Tail::new(next, config.tail_bytes);
+        let view = Arc::new(Mutex::new(View { segments, active_len: file.len(), next, tail, rewrites: 0 }));
         let writer = Writer::new(dir.clone(), view.clone(), file, config);
         let (calls, queue) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name(format!("clipcore-log-{number}"))
             .spawn(move || writer.run(queue))
             .map_err(|e| Error::from(e).with_operation("log::open"))?;
-        Ok(Self { dir, view, consumers, calls: Some(calls), thread: Some(thread) })
+        Ok(Self { dir, view, consumers, upkeep: Arc::default(), calls: Some(calls), thread: Some(thread) })
     }
 }
 
 impl Partition {
-    /// Asks the writer; gives the offset of the first line.
-    async fn call(&self, lines: Vec<String>, seal: bool) -> Result<Offset> {
+    /// Has the writer append something; gives the offset of the first record.
+    async fn call(&self, lines: Vec<String>, records: Vec<Record>, roll: bool) -> Result<Offset> {
         let gone = || Error::new(ErrorKind::Internal, "the log's writer has stopped");
         let (reply, answer) = oneshot::channel();
         let calls = self.calls.as_ref().ok_or_else(gone)?;
-        calls.send(Request { lines, seal, reply }).await.map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        calls.send(Request { lines, records, roll, reply }).await.map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone())).map_err(|e| e.with_operation("log::append"))
+    }
+
+    /// What a read gives that needs no file.
+    fn at_end(
+        &self,
+        from: Offset,
+        max: usize,
+        stream: Option<&StreamId>,
+    ) -> Option<(Vec<(Offset, Record)>, Offset)> {
+        let view = lock(&self.view);
+        if from >= view.next || max == 0 {
+            return Some((Vec::new(), from));
+        }
+        view.tail.read(from, max, stream)
     }
 }
 
@@ -221,17 +256,30 @@ impl EventLog for FileLog {
     async fn append(&self, partition: u32, records: &[Record]) -> Result<Offset> {
         let part = self.partition(partition)?;
         let lines = lines_of(records, &self.kinds, self.config.max_record_bytes)?;
-        part.call(lines, false).await.map_err(|e| e.with_operation("log::append"))
+        part.call(lines, records.to_vec(), false).await
     }
 
     async fn read(&self, partition: u32, from: Offset, max: usize) -> Result<Vec<(Offset, Record)>> {
         let part = self.partition(partition)?;
         // Most reads of a live pipeline are at the end: they need no other thread.
-        if from >= lock(&part.view).next || max == 0 {
-            return Ok(Vec::new());
+        match part.at_end(from, max, None) {
+            Some((records, _)) => Ok(records),
+            None => Ok(self.read_files(part, from, max, None).await?.0),
         }
-        let (dir, view, kinds) = (part.dir.clone(), part.view.clone(), self.kinds.clone());
-        blocking(move || reader::read(&dir, &view, &kinds, from, max)).await
+    }
+
+    async fn read_stream(
+        &self,
+        partition: u32,
+        stream: &StreamId,
+        from: Offset,
+        max: usize,
+    ) -> Result<(Vec<(Offset, Record)>, Offset)> {
+        let part = self.partition(partition)?;
+        match part.at_end(from, max, Some(stream)) {
+            Some(read) => Ok(read),
+            None => self.read_files(part, from, max, Some(stream.clone())).await,
+        }
     }
 
     async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease> {
@@ -268,8 +316,9 @@ impl EventLog for FileLog {
 
     async fn trim(&self, partition: u32, before: Offset) -> Result<()> {
         let part = self.partition(partition)?;
-        let (dir, view) = (part.dir.clone(), part.view.clone());
+        let (dir, view, upkeep) = (part.dir.clone(), part.view.clone(), part.upkeep.clone());
         blocking(move || {
+            let _upkeep = lock(&upkeep);
             loop {
                 let oldest = {
                     let mut view = lock(&view);
@@ -317,11 +366,8 @@ impl EventLog for FileLog {
     }
 
     async fn rewrite(&self, partition: u32, change: RewriteRecord) -> Result<usize> {
-        let part = self.partition(partition)?;
-        let sealed = part.call(Vec::new(), true).await;
-        let (dir, view) = (part.dir.clone(), part.view.clone());
-        let work = move || sealed.and_then(|_| rewrite::sealed(&dir, &view, &*change));
-        blocking(work).await.map_err(|e| e.with_operation("log::rewrite"))
+        let changed = self.rewrite_all(partition, change).await;
+        changed.map_err(|e| e.with_operation("log::rewrite"))
     }
 
     async fn rewrite_checkpoints(&self, partition: u32, change: RewriteState) -> Result<usize> {

@@ -12,38 +12,53 @@ use super::writer::{View, lock};
 use super::{Manifest, read_manifest};
 use crate::event::Kinds;
 use crate::log::{Offset, Record};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, StreamId};
 
 /// A read ends after this many bytes of records, however many were asked for.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Reads up to `max` committed records; fails only where the first one cannot be read.
+/// Reads what belongs to `stream`, or everything, among up to `max` committed records, with the offset after the last one that was
+/// looked at; fails only where the first one cannot be read.
 pub(super) fn read(
     dir: &Path,
     view: &Mutex<View>,
     kinds: &Kinds,
     from: Offset,
     max: usize,
-) -> Result<Vec<(Offset, Record)>> {
-    let mut out = Vec::new();
-    match read_into(&mut out, dir, view, kinds, from, max) {
-        Err(e) if out.is_empty() => Err(e),
-        _ => Ok(out),
+    stream: Option<&StreamId>,
+) -> Result<(Vec<(Offset, Record)>, Offset)> {
+    let mut read = Read { out: Vec::new(), next: from, looked: 0, subject: stream.map(subject) };
+    let done = read_into(&mut read, dir, view, kinds, max);
+    if let Some(stream) = stream {
+        read.out.retain(|(_, record)| record.stream() == stream);
+    }
+    match done {
+        Err(e) if read.looked == 0 => Err(e),
+        _ => Ok((read.out, read.next)),
     }
 }
 
-fn read_into(
-    out: &mut Vec<(Offset, Record)>,
-    dir: &Path,
-    view: &Mutex<View>,
-    kinds: &Kinds,
-    from: Offset,
-    max: usize,
-) -> Result<()> {
+struct Read {
+    out: Vec<(Offset, Record)>,
+    /// The next offset to be looked at.
+    next: Offset,
+    looked: usize,
+    /// What a record has in its text that is to be read.
+    subject: Option<String>,
+}
+
+/// How the stream stands in what a log writes: ids have nothing in them to be escaped.
+fn subject(stream: &StreamId) -> String {
+    format!(r#""subject":"{stream}""#)
+}
+
+fn read_into(read: &mut Read, dir: &Path, view: &Mutex<View>, kinds: &Kinds, max: usize) -> Result<()> {
+    let subject = read.subject.take();
+    let subject = subject.as_ref().map(|text| memchr::memmem::Finder::new(text));
     let mut bytes = 0;
-    let mut from = from;
-    while out.len() < max && bytes < MAX_BYTES {
-        let (base, edition, place, end, next) = {
+    while read.looked < max && bytes < MAX_BYTES {
+        let mut from = read.next;
+        let (base, place, end, next, rewrites) = {
             let view = lock(view);
             from = from.max(view.segments.first().map_or(0, |s| s.base));
             if from >= view.next {
@@ -53,8 +68,8 @@ fn read_into(
             let Some(segment) = view.segments.get(at) else { break };
             let place = segment.place(from);
             match view.segments.get(at + 1) {
-                Some(following) => (segment.base, segment.edition, place, None, following.base),
-                None => (segment.base, segment.edition, place, Some(view.active_len), view.next),
+                Some(following) => (segment.base, place, None, following.base, view.rewrites),
+                None => (segment.base, place, Some(view.active_len), view.next, view.rewrites),
             }
         };
         let path = segment::path(dir, base);
@@ -68,29 +83,37 @@ fn read_into(
                 return Err(Error::io(e, path).with_operation("log::read"));
             }
         };
-        let is_same = |segment: &&mut Segment| segment.base == base && segment.edition == edition;
-        // It may have been replaced before it was opened; then the place is another's.
-        if !lock(view).segments.iter_mut().any(|segment| is_same(&segment)) {
-            continue;
-        }
         let mut seen = Segment::new(base);
-        while frames.next < next && out.len() < max && bytes < MAX_BYTES {
+        let mut moved = false;
+        while frames.next < next && read.looked < max && bytes < MAX_BYTES {
             let (pos, offset) = (frames.pos, frames.next);
             match frames.step().map_err(|e| Error::io(e, &path))? {
                 Step::Frame(frame) => {
                     seen.note(offset, pos);
                     if offset >= from {
                         bytes += frame.json.len();
-                        out.push((offset, record(frame.json, kinds, &path, offset)?));
+                        if subject.as_ref().is_none_or(|subject| subject.find(frame.json).is_some()) {
+                            read.out.push((offset, record(frame.json, kinds, &path, offset)?));
+                        }
+                        (read.looked, read.next) = (read.looked + 1, offset + 1);
                     }
+                }
+                // The segment was replaced before it could be opened, and its records lie elsewhere now.
+                Step::Bad(_) | Step::End if lock(view).rewrites != rewrites => {
+                    moved = true;
+                    break;
                 }
                 Step::Bad(why) => return Err(corrupt(&path, pos, offset, why)),
                 Step::End => return Err(corrupt(&path, pos, offset, "the file ends before it")),
             }
         }
-        from = frames.next.max(from);
+        read.next = frames.next.max(from);
+        let mut view = lock(view);
+        if moved || view.rewrites != rewrites {
+            continue;
+        }
         // The index of an older segment is learnt while it is read.
-        if let Some(segment) = lock(view).segments.iter_mut().find(is_same) {
+        if let Some(segment) = view.segments.iter_mut().find(|s| s.base == base) {
             segment.learn(&seen);
         }
     }

@@ -1,26 +1,23 @@
 //! Rewriting what has been written: for erasure, which an append-only log does not know of itself.
 //!
 //! A record keeps its place and its offset, so that checkpoints and what follows still fit. A segment is replaced
-//! whole: a crash leaves the old one or the new one. While the log is in use, the newest segment is sealed first, and
-//! whoever reads an older one notices that it was replaced.
+//! whole: a crash leaves the old one or the new one.
 
 use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use serde_json::Value;
 
 use super::frame::{self, Frames, Step};
-use super::writer::{View, lock};
 use super::{read_manifest, segment};
 use crate::durable::{self, replace};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// A log that no process uses, and that none can begin to use while this lives.
 #[derive(Debug)]
 pub(crate) struct Offline {
-    dir: PathBuf,
+    dir: std::path::PathBuf,
     _lock: File,
 }
 
@@ -39,7 +36,7 @@ impl Offline {
         Ok(Some(Self { dir: dir.to_owned(), _lock: lock }))
     }
 
-    fn partitions(&self) -> Result<impl Iterator<Item = PathBuf> + use<>> {
+    fn partitions(&self) -> Result<impl Iterator<Item = std::path::PathBuf> + use<>> {
         let count = read_manifest(&self.dir)?.map_or(0, |m| m.partitions);
         let dir = self.dir.clone();
         Ok((0..count).map(move |p| dir.join(p.to_string())))
@@ -52,11 +49,54 @@ impl Offline {
     /// `Io` or `DiskFull`; what `change` says.
     pub(crate) fn records(
         &self,
+        change: impl FnMut(&[u8], &Path) -> Result<Option<String>>,
+    ) -> Result<usize> {
+        self.records_from(|_| Ok(0), change)
+    }
+
+    /// As [`records`](Self::records), for segments that may still hold words.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn wordy_records(
+        &self,
+        change: impl FnMut(&[u8], &Path) -> Result<Option<String>>,
+    ) -> Result<usize> {
+        self.records_from(wordless_before, change)
+    }
+
+    /// Notes that segments which were written last before `held` (microseconds since 1970) have no words any more.
+    ///
+    /// # Errors
+    /// `Io` or `DiskFull`.
+    pub(crate) fn note_wordless(&self, held: i64) -> Result<()> {
+        for dir in self.partitions()?.filter(|dir| dir.is_dir()) {
+            let bases = segment::list(&dir)?;
+            let mut before = wordless_before(&dir)?;
+            // What is appended to the newest one later may say something again.
+            for pair in bases.windows(2) {
+                if pair[1] <= before {
+                    continue;
+                }
+                if written(&segment::path(&dir, pair[0]))? >= held {
+                    break;
+                }
+                before = pair[1];
+            }
+            set_wordless_before(&dir, before)?;
+        }
+        Ok(())
+    }
+
+    fn records_from(
+        &self,
+        from: impl Fn(&Path) -> Result<u64>,
         mut change: impl FnMut(&[u8], &Path) -> Result<Option<String>>,
     ) -> Result<usize> {
         let mut changed = 0;
         for dir in self.partitions()?.filter(|dir| dir.is_dir()) {
-            for base in segment::list(&dir)? {
+            let from = from(&dir)?;
+            for base in segment::list(&dir)?.into_iter().filter(|base| *base >= from) {
                 changed += rewrite(&segment::path(&dir, base), base, &mut change)?;
             }
         }
@@ -80,11 +120,11 @@ impl Offline {
     }
 }
 
-/// What becomes of a checkpoint, by consumer, state and file.
-type Change<'a> = dyn FnMut(&str, &Value, &Path) -> Option<Option<Value>> + 'a;
-
-/// Goes through the checkpoints of the partition in `dir`, while nobody else does.
-pub(super) fn checkpoints(dir: &Path, change: &mut Change<'_>) -> Result<usize> {
+/// Goes through the checkpoints of the partition in `dir`.
+pub(super) fn checkpoints(
+    dir: &Path,
+    change: &mut impl FnMut(&str, &Value, &Path) -> Option<Option<Value>>,
+) -> Result<usize> {
     let dir = dir.join("checkpoints");
     if !dir.is_dir() {
         return Ok(0);
@@ -112,52 +152,36 @@ pub(super) fn checkpoints(dir: &Path, change: &mut Change<'_>) -> Result<usize> 
     Ok(changed)
 }
 
-/// Goes through the segments of the partition in `dir` that are not added to any more, while the log is in use.
-pub(super) fn sealed(
-    dir: &Path,
-    view: &Mutex<View>,
-    change: &(dyn Fn(&[u8]) -> Option<String> + Send + Sync),
-) -> Result<usize> {
-    let mut bases: Vec<u64> = lock(view).segments.iter().map(|segment| segment.base).collect();
-    bases.pop();
-    let mut changed = 0;
-    for base in bases {
-        let path = segment::path(dir, base);
-        let other = match other(&path, base, &mut |json, _| Ok(change(json))) {
-            Ok(other) => other,
-            // It was trimmed meanwhile.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        let Some((temporary, count)) = other else { continue };
-        {
-            let mut view = lock(view);
-            let Some(segment) = view.segments.iter_mut().find(|segment| segment.base == base) else {
-                let _ = std::fs::remove_file(&temporary);
-                continue;
-            };
-            std::fs::rename(&temporary, &path).map_err(|e| durable::write_error(e, &path))?;
-            segment.replaced();
-        }
-        durable::sync_dir(dir)?;
-        changed += count;
+/// When a file was last written, in microseconds since 1970.
+pub(crate) fn written(path: &Path) -> Result<i64> {
+    let modified = std::fs::metadata(path).and_then(|m| m.modified()).map_err(|e| Error::io(e, path))?;
+    Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64))
+}
+
+/// The segments of the partition in `dir` that begin before this offset have no words any more, and need not be looked at
+/// for them again.
+pub(super) fn wordless_before(dir: &Path) -> Result<u64> {
+    let path = dir.join("expired.json");
+    match std::fs::read(&path) {
+        // One that cannot be read only makes the next look longer.
+        Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or(0)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(e) => Err(Error::io(e, path)),
     }
-    Ok(changed)
 }
 
-/// Replaces a segment that nobody uses.
-fn rewrite(path: &Path, base: u64, change: &mut ChangeRecord<'_>) -> Result<usize> {
-    let Some((temporary, changed)) = other(path, base, change)? else { return Ok(0) };
-    std::fs::rename(&temporary, path).map_err(|e| durable::write_error(e, path))?;
-    durable::sync_dir(path.parent().unwrap_or(Path::new("")))?;
-    Ok(changed)
+pub(super) fn set_wordless_before(dir: &Path, before: u64) -> Result<()> {
+    if wordless_before(dir)? == before {
+        return Ok(());
+    }
+    replace(&dir.join("expired.json"), before.to_string().as_bytes())
 }
 
-/// What becomes of a record, by its JSON and the segment's file.
-type ChangeRecord<'a> = dyn FnMut(&[u8], &Path) -> Result<Option<String>> + 'a;
-
-/// Writes what a segment's file is to be beside it, durably; nothing where it may stay. Gives how many records are others.
-fn other(path: &Path, base: u64, change: &mut ChangeRecord<'_>) -> Result<Option<(PathBuf, usize)>> {
+pub(super) fn rewrite(
+    path: &Path,
+    base: u64,
+    change: &mut impl FnMut(&[u8], &Path) -> Result<Option<String>>,
+) -> Result<usize> {
     let io = |e| Error::io(e, path);
     let old = std::fs::read(path).map_err(io)?;
     let modified = std::fs::metadata(path).and_then(|m| m.modified()).map_err(io)?;
@@ -178,20 +202,10 @@ fn other(path: &Path, base: u64, change: &mut ChangeRecord<'_>) -> Result<Option
             None => new.extend_from_slice(&old[begin..frames.pos as usize]),
         }
     }
-    if changed == 0 {
-        return Ok(None);
-    }
-    let temporary = path.with_extension("log.tmp");
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(&new)?;
+    if changed > 0 {
+        replace(path, &new)?;
         // When a segment was written is how old its records are, where they do not say.
-        file.set_modified(modified)?;
-        file.sync_all()
-    };
-    if let Err(e) = write() {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(durable::write_error(e, &temporary));
+        File::options().append(true).open(path).and_then(|f| f.set_modified(modified)).map_err(io)?;
     }
-    Ok(Some((temporary, changed)))
+    Ok(changed)
 }

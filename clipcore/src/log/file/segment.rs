@@ -17,15 +17,13 @@ const INDEX_EVERY: u64 = 16 * 1024;
 pub(super) struct Segment {
     /// Offset of its first record.
     pub(super) base: Offset,
-    /// How often its file was replaced by another.
-    pub(super) edition: u32,
     /// Places of some records, in order: offset and byte.
     index: Vec<(Offset, u64)>,
 }
 
 impl Segment {
     pub(super) fn new(base: Offset) -> Self {
-        Self { base, edition: 0, index: Vec::new() }
+        Self { base, index: Vec::new() }
     }
 
     /// Notes that record `offset` begins at byte `pos`, where the index has nothing near.
@@ -41,12 +39,6 @@ impl Segment {
         for (offset, pos) in &seen.index {
             self.note(*offset, *pos);
         }
-    }
-
-    /// Its file was replaced by one in which records lie elsewhere.
-    pub(super) fn replaced(&mut self) {
-        self.edition += 1;
-        self.index.clear();
     }
 
     /// The last noted place at or before `offset`.

@@ -8,9 +8,9 @@ async fn open(dir: &Path, config: FileLogConfig) -> Result<FileLog> {
     FileLog::open(dir, config, Kinds::builtin()).await
 }
 
-/// Segments so small that every commit begins a new one.
+/// Segments so small that every commit begins a new one, and nothing that is read from memory.
 fn tiny() -> FileLogConfig {
-    FileLogConfig { segment_bytes: 1, ..FileLogConfig::default() }
+    FileLogConfig { segment_bytes: 1, tail_bytes: 0, ..FileLogConfig::default() }
 }
 
 async fn ids(log: &FileLog) -> Vec<String> {
@@ -183,7 +183,7 @@ async fn what_could_not_be_read_back_is_refused_and_poisons_nothing() {
     let log = open(dir.path(), FileLogConfig::default()).await.unwrap();
     let header = |id: &str, secs| {
         let at = crate::Timestamp::from_secs(secs);
-        Header::new(crate::StreamId::new("s").unwrap(), at, "test", id)
+        Header::new(StreamId::new("s").unwrap(), at, "test", id)
     };
     let not_a_number = ChatSpike { rate: f64::NAN, baseline: None };
     let own = Unknown { kind: "clipcore.moment".into(), data: serde_json::json!({"rev": 1}) };

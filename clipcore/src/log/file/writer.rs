@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::segment::{self, Segment};
+use super::tail::Tail;
 use super::{FileLogConfig, frame};
 use crate::Result;
 use crate::durable::{AppendFile, Durability, sync_dir};
-use crate::log::{Offset, copy};
+use crate::log::{Offset, Record, copy};
 
 /// The bytes after which a commit takes no further calls in.
 const COMMIT_BYTES: usize = 1 << 20;
@@ -18,8 +19,10 @@ const COMMIT_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) lines: Vec<String>,
-    /// What was there before goes into a segment that is not added to any more.
-    pub(super) seal: bool,
+    /// What the lines say.
+    pub(super) records: Vec<Record>,
+    /// Begin a new segment first.
+    pub(super) roll: bool,
     pub(super) reply: oneshot::Sender<Result<Offset>>,
 }
 
@@ -32,6 +35,9 @@ pub(super) struct View {
     pub(super) active_len: u64,
     /// Offset of the next record.
     pub(super) next: Offset,
+    pub(super) tail: Tail,
+    /// How often a segment was, or is about to be, replaced.
+    pub(super) rewrites: u64,
 }
 
 /// Changes of the view are single steps, so a panic elsewhere leaves it whole.
@@ -87,7 +93,7 @@ impl Writer {
             if group.is_empty() {
                 continue;
             }
-            match self.commit(&group) {
+            match self.commit(&mut group) {
                 Ok(mut offset) => {
                     for call in group {
                         let count = call.lines.len() as u64;
@@ -108,8 +114,8 @@ impl Writer {
     }
 
     /// Appends the lines of all calls and makes them visible; gives the first one's offset.
-    fn commit(&mut self, group: &[Request]) -> Result<Offset> {
-        self.rotate(group.iter().any(|call| call.seal))?;
+    fn commit(&mut self, group: &mut [Request]) -> Result<Offset> {
+        self.rotate_if_full(group.iter().any(|call| call.roll))?;
         if self.unlisted {
             sync_dir(&self.dir)?;
             self.unlisted = false;
@@ -136,13 +142,16 @@ impl Writer {
         }
         view.active_len = self.file.len();
         view.next = next;
+        for call in group {
+            for (record, line) in std::mem::take(&mut call.records).into_iter().zip(&call.lines) {
+                view.tail.push(record, line.len());
+            }
+        }
         Ok(first)
     }
 
-    /// Begins a new segment where this one is full, or it is to be sealed and not empty.
-    fn rotate(&mut self, seal: bool) -> Result<()> {
-        let least = if seal { 1 } else { self.segment_bytes };
-        if self.file.len() < least {
+    fn rotate_if_full(&mut self, roll: bool) -> Result<()> {
+        if self.file.len() < self.segment_bytes && !(roll && self.file.len() > 0) {
             return Ok(());
         }
         // The segment that is left behind must hold, whatever the durability: it is not mended on opening.

@@ -1,12 +1,9 @@
-use std::f64::consts::TAU;
 use std::fmt;
-use std::sync::Arc;
 
-use realfft::num_complex::Complex;
-use realfft::{RealFftPlanner, RealToComplex};
 use serde::{Deserialize, Serialize};
 
-use super::mel::{MelScale, Sides, Triangle, bank};
+use super::frame::Frames;
+use super::mel::{MelScale, Sides};
 use crate::model::Tensor;
 use crate::{Error, Result};
 
@@ -105,7 +102,7 @@ impl LogMelConfig {
             return wrong("low and high must be 0 ≤ low < high ≤ rate / 2");
         }
         let number = |x: f32| x.is_finite() && x >= 0.0;
-        if !(number(self.offset) && number(self.floor) && self.offset + self.floor > 0.0) {
+        if !(number(self.offset) && number(self.floor) && self.offset + self.floor >= f32::MIN_POSITIVE) {
             return wrong("offset or floor must be above 0: silence has no logarithm");
         }
         Ok(())
@@ -123,13 +120,7 @@ impl LogMelConfig {
 #[derive(Clone)]
 pub struct LogMel {
     config: LogMelConfig,
-    window: Vec<f32>,
-    triangles: Vec<Triangle>,
-    plan: Arc<dyn RealToComplex<f32>>,
-    frame: Vec<f32>,
-    spectrum: Vec<Complex<f32>>,
-    scratch: Vec<Complex<f32>>,
-    bins: Vec<f32>,
+    frames: Frames,
     mirrored: Vec<f32>,
     /// The bands of the frames that were made last.
     made: Vec<f32>,
@@ -148,21 +139,7 @@ impl LogMel {
     /// `Config` for settings out of range.
     pub fn try_new(config: LogMelConfig) -> Result<Self> {
         config.validate()?;
-        let hann = |i: usize| 0.5 - 0.5 * (TAU * i as f64 / config.window as f64).cos();
-        let triangles = bank(&config);
-        let plan = RealFftPlanner::new().plan_fft_forward(config.fft);
-        Ok(Self {
-            window: (0..config.window).map(|i| hann(i) as f32).collect(),
-            triangles,
-            frame: plan.make_input_vec(),
-            spectrum: plan.make_output_vec(),
-            scratch: plan.make_scratch_vec(),
-            bins: vec![0.0; config.fft / 2 + 1],
-            mirrored: Vec::new(),
-            made: Vec::new(),
-            plan,
-            config,
-        })
+        Ok(Self { frames: Frames::new(&config), config, mirrored: Vec::new(), made: Vec::new() })
     }
 
     /// The settings.
@@ -196,51 +173,12 @@ impl LogMel {
         }
         for frame in out.len() / bands..frames {
             let start = frame * hop;
-            self.frame(&sound[start..start + length], &mut out);
+            self.frames.bands(&sound[start..start + length], &mut out);
         }
         self.mirrored = sound;
         self.made.clone_from(&out);
         Tensor::from_shape_vec(vec![frames, bands], out).unwrap_or_default()
     }
-
-    fn frame(&mut self, sound: &[f32], out: &mut Vec<f32>) {
-        let config = &self.config;
-        let lead = (sound.len() - config.window) / 2;
-        self.frame.fill(0.0);
-        let place = if config.centre { lead } else { 0 };
-        let windowed = sound[lead..].iter().zip(&self.window).map(|(x, w)| x * w);
-        self.frame[place..].iter_mut().zip(windowed).for_each(|(slot, x)| *slot = x);
-        // Lengths are the plan's own, so it has nothing to complain of.
-        let done = self.plan.process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch);
-        debug_assert!(done.is_ok());
-        let power = config.spectrum == Spectrum::Power;
-        for (bin, value) in self.bins.iter_mut().zip(&self.spectrum) {
-            let square = value.norm_sqr();
-            *bin = if power { square } else { square.sqrt() };
-        }
-        for triangle in &self.triangles {
-            let bins = &self.bins[triangle.first..];
-            let sum = dot(&triangle.weights, bins);
-            let value = sum.max(config.floor) + config.offset;
-            out.push(match config.log {
-                LogScale::Natural => value.ln(),
-                LogScale::Decibel => 10.0 * value.log10(),
-            });
-        }
-    }
-}
-
-/// The sum of products over the shorter of two slices, in eight lanes: one after another, each addition would wait for
-/// the last.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let n = a.len().min(b.len());
-    let (a, b) = (a[..n].chunks_exact(8), b[..n].chunks_exact(8));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
-    let mut lanes = [0.0f32; 8];
-    for (a, b) in a.zip(b) {
-        lanes.iter_mut().zip(a.iter().zip(b)).for_each(|(lane, (x, y))| *lane += x * y);
-    }
-    lanes.iter().sum::<f32>() + rest
 }
 
 /// The sample at a place outside the sound: it is mirrored at its first and last sample, which are not repeated.

@@ -41,13 +41,6 @@ fn log_step() -> f64 {
     6.4f64.ln() / 27.0
 }
 
-/// One triangle of a filter bank: weights of neighbouring bins.
-#[derive(Debug, Clone)]
-pub(super) struct Triangle {
-    pub(super) first: usize,
-    pub(super) weights: Vec<f32>,
-}
-
 /// The axis over which the sides of triangles are straight lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,14 +52,33 @@ pub enum Sides {
     Mel,
 }
 
+/// Bins that are weighed together.
+const LANES: usize = 4;
+
 /// The triangles of a filter bank over the bins of a spectrum. Their edges lie evenly on the mel scale.
-pub(super) fn bank(config: &LogMelConfig) -> Vec<Triangle> {
-    let LogMelConfig { mel: scale, bands, .. } = *config;
-    let (from, to) = (scale.mel(config.low), scale.mel(config.high));
-    let edge = |i: usize| from + (to - from) * i as f64 / (bands + 1) as f64;
-    let bin_hz = |k: usize| k as f64 * f64::from(config.rate) / config.fft as f64;
-    (0..bands)
-        .map(|band| {
+#[derive(Debug, Clone)]
+pub(super) struct Bank {
+    bands: Vec<Band>,
+    /// The weights of one band after another, filled up with zeros to whole lanes.
+    weights: Vec<[f32; LANES]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Band {
+    /// Its first bin.
+    first: usize,
+    /// How many of the weights are its own.
+    lanes: usize,
+}
+
+impl Bank {
+    pub(super) fn new(config: &LogMelConfig) -> Self {
+        let LogMelConfig { mel: scale, bands, .. } = *config;
+        let (from, to) = (scale.mel(config.low), scale.mel(config.high));
+        let edge = |i: usize| from + (to - from) * i as f64 / (bands + 1) as f64;
+        let bin_hz = |k: usize| k as f64 * f64::from(config.rate) / config.fft as f64;
+        let mut bank = Self { bands: Vec::with_capacity(bands), weights: Vec::new() };
+        for band in 0..bands {
             let edges = [edge(band), edge(band + 1), edge(band + 2)];
             let hz = edges.map(|mel| scale.hz(mel));
             let over_mel = config.sides == Sides::Mel;
@@ -74,12 +86,39 @@ pub(super) fn bank(config: &LogMelConfig) -> Vec<Triangle> {
             let height = if config.area { 2.0 / (hz[2] - hz[0]) } else { 1.0 };
             let weight = |k: usize| {
                 let x = if over_mel { scale.mel(bin_hz(k)) } else { bin_hz(k) };
-                height * ((x - left) / (peak - left)).min((right - x) / (right - peak)).max(0.0)
+                (height * ((x - left) / (peak - left)).min((right - x) / (right - peak)).max(0.0)) as f32
             };
-            let all: Vec<f64> = (0..=config.fft / 2).map(weight).collect();
+            let all: Vec<f32> = (0..=config.fft / 2).map(weight).collect();
             let first = all.iter().position(|w| *w > 0.0).unwrap_or(0);
-            let last = all.iter().rposition(|w| *w > 0.0).map_or(first, |k| k + 1);
-            Triangle { first, weights: all[first..last].iter().map(|w| *w as f32).collect() }
-        })
-        .collect()
+            let end = all.iter().rposition(|w| *w > 0.0).map_or(first, |k| k + 1);
+            let own = all[first..end].chunks(LANES);
+            bank.bands.push(Band { first, lanes: own.len() });
+            bank.weights.extend(own.map(|own| {
+                let mut lanes = [0.0; LANES];
+                lanes[..own.len()].copy_from_slice(own);
+                lanes
+            }));
+        }
+        bank
+    }
+
+    /// How many numbers there must be for so many bins: a band's last lanes reach beyond them.
+    pub(super) fn room(bins: usize) -> usize {
+        bins + LANES
+    }
+
+    /// What each band has of the bins, of which there is [`room`](Self::room).
+    #[inline(always)]
+    pub(super) fn weigh(&self, bins: &[f32], bands: &mut [f32]) {
+        let mut weights = self.weights.as_slice();
+        for (band, sum) in self.bands.iter().zip(bands) {
+            let (own, rest) = weights.split_at(band.lanes);
+            weights = rest;
+            let mut lanes = [0.0f32; LANES];
+            for (w, x) in own.iter().zip(bins[band.first..].as_chunks::<LANES>().0) {
+                (0..LANES).for_each(|i| lanes[i] += w[i] * x[i]);
+            }
+            *sum = (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
+        }
+    }
 }

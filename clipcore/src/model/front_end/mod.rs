@@ -1,7 +1,9 @@
 //! From sound to what a model takes.
 
+mod frame;
 mod log_mel;
 mod mel;
+mod spectrum;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

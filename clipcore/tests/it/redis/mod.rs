@@ -6,3 +6,5 @@ mod log;
 mod rq;
 mod sink;
 mod source;
+#[cfg(feature = "redis-tls")]
+mod tls;
