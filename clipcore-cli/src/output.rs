@@ -62,7 +62,7 @@ pub fn start_log(verbose: u8, quiet: bool) -> Result<Traces> {
     #[cfg(feature = "otlp")]
     let registry = registry.with(traces.0.as_ref().map(Otlp::layer));
     #[cfg(not(feature = "otlp"))]
-    let traces = Traces;
+    let traces = Traces();
     let _ = registry.with(lines.with_filter(filter)).try_init();
     Ok(traces)
 }
