@@ -32,7 +32,7 @@ async fn too_much_is_refused_with_its_own_answer() {
     let (status, said) = server.post("/v1/streams/s/events", "x".repeat(2001)).await;
     assert!(status == 413 && said["detail"].as_str().unwrap().contains("2000 bytes"), "{said}");
     // Without a length that says so beforehand.
-    let chunks = futures::stream::iter((0..10).map(|_| Ok::<_, std::io::Error>("x".repeat(500))));
+    let chunks = stream::iter((0..10).map(|_| Ok::<_, std::io::Error>("x".repeat(500))));
     let body = reqwest::Body::wrap_stream(chunks);
     let chunked = server.ask(Method::POST, "/v1/streams/s/events").body(body).send().await.unwrap();
     assert_eq!(answer(chunked).await.0, 413);
