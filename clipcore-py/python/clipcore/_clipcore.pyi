@@ -13,6 +13,7 @@ __all__ = [
     "AudioModel",
     "AudioWindow",
     "Event",
+    "Feed",
     "Output",
     "Run",
     "VideoFrame",
