@@ -366,10 +366,9 @@ pub async fn log_claimed<L: EventLog>(
 
     // Its owner has died and been started again.
     let again = done("open", open().await);
-    let Some(second) = claim(&again, "two").await else {
-        panic!("what it had is not given to an owner again")
-    };
+    let Some(back) = claim(&again, "two").await else { panic!("what it had is not given to an owner again") };
     refuses(&two, &second, span).await;
+    let second = back;
     let two = again;
 
     // It runs out while its owner lives on and does not know.
