@@ -92,6 +92,13 @@ kafka() {
     fi
 }
 
+# What a server answers is held against its description; without schemathesis that is skipped and says so.
+api() {
+    scripts/api.sh --install >"$work/api.log" 2>&1 ||
+        { skip "the API's description" "pip could not install schemathesis: $(tail -n 1 "$work/api.log")"; return; }
+    "${cargo[@]}" build --quiet -p clipcore-cli && scripts/api.sh 10
+}
+
 wasm() { "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features --target wasm32-unknown-unknown; }
 
 onnxruntime
@@ -106,6 +113,7 @@ else
     skip "wasm32" "the target is not installed (rustup target add wasm32-unknown-unknown)"
 fi
 step "examples" examples
+step "API" api
 step "wheel" scripts/wheel.sh
 if "${cargo[@]}" clippy --version >/dev/null 2>&1; then
     step "clippy" "${cargo[@]}" clippy --quiet --workspace --all-targets -- -D warnings

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clipcore::cutter::MediaCutter;
 use clipcore::detector::DynDetector;
 use clipcore::event::Event;
-use clipcore::event::media::VideoFrame;
+use clipcore::event::media::{Audio16k, AudioWindow, VideoFrame};
 use clipcore::fusion::FusionFactory;
 use clipcore::pipeline::{Pipeline, PipelineBuilder, StreamSpec};
 use clipcore::recorder::Recorder;
@@ -54,6 +54,25 @@ impl Streams {
         let mut all = assembly::media_detectors(&config, models)?;
         all.retain(|detector| detector.kinds().contains(&VideoFrame::KIND));
         Ok(all)
+    }
+
+    /// The detectors of sound that `consent` allows.
+    ///
+    /// # Errors
+    /// `Config` where settings make no sense.
+    pub fn ears(&self, models: &Models, consent: Consent) -> Result<Vec<Box<dyn DynDetector>>> {
+        let config = Config { consent, ..self.config.clone() };
+        let mut all = assembly::media_detectors(&config, models)?;
+        let hears = |kind: &&str| [AudioWindow::KIND, Audio16k::KIND].contains(kind);
+        all.retain(|detector| detector.kinds().iter().any(hears));
+        Ok(all)
+    }
+
+    /// Whether any detector of sound is on.
+    pub fn has_ears(&self) -> bool {
+        ["loudness", "audio_tagger"]
+            .iter()
+            .any(|name| !self.config.detectors.off.iter().any(|off| off == name))
     }
 
     /// A stream with its cameras, their recorders and cutters, and the detectors that `consent` allows. `more` may add to

@@ -11,6 +11,7 @@ use numpy::{PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use crate::error::OrRaise;
+use crate::gate;
 use crate::settings::Settings;
 
 /// Patches that go through the model at once.
@@ -35,7 +36,7 @@ pub(crate) struct PyAudioModel {
 impl PyAudioModel {
     #[new]
     fn new(py: Python<'_>, settings: Settings, name: &str) -> PyResult<Self> {
-        py.detach(|| -> Result<Self> {
+        gate::detach(py, || -> Result<Self> {
             let models = settings.config()?.models;
             let stored = models.store().find(name)?;
             let spare = Tagger::try_new(&stored.card, Audio16k::RATE as usize)?;
@@ -74,7 +75,7 @@ impl PyAudioModel {
         hop: usize,
     ) -> PyResult<Scores<'py>> {
         let samples = samples.as_slice()?;
-        let (ends, scores) = py.detach(|| self.run(samples, hop.max(1))).or_raise(py)?;
+        let (ends, scores) = gate::detach(py, || self.run(samples, hop.max(1))).or_raise(py)?;
         Ok((PyArray1::from_vec(py, ends), PyArray2::from_owned_array(py, scores)))
     }
 }

@@ -64,10 +64,8 @@ where
         })?;
         let mut raised = None;
         let result = loop {
-            let next = py.detach(|| {
-                let next = finished.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(STEP);
-                gate::pass();
-                next
+            let next = gate::detach(py, || {
+                finished.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(STEP)
             });
             if raised.is_none()
                 && let Err(error) = turn(py, progress, &told)

@@ -35,12 +35,24 @@ pub(crate) fn attach<R>(work: impl FnOnce(Python<'_>) -> R) -> Option<R> {
     Python::try_attach(work)
 }
 
-/// For a thread of Python's that waits without the interpreter's lock and is about to take it again: stays here for good where the
-/// interpreter is ending, as daemon threads do.
-pub(crate) fn pass() {
-    while CLOSED_BY.get().is_some_and(|closer| *closer != std::thread::current().id()) {
-        std::thread::park();
+/// Works without the interpreter's lock on a thread of Python's. Where the interpreter is ending meanwhile, the thread stays here for
+/// good, as daemon threads do; one that is on its way back already is waited for.
+pub(crate) fn detach<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+    let (done, _leave) = py.detach(|| (work(), come_back()));
+    done
+}
+
+fn come_back() -> Leave {
+    let me = std::thread::current().id();
+    INSIDE.fetch_add(1, Ordering::SeqCst);
+    let leave = Leave;
+    if CLOSED_BY.get().is_some_and(|closer| *closer != me) {
+        drop(leave);
+        loop {
+            std::thread::park();
+        }
     }
+    leave
 }
 
 /// Lets nobody in any more, and waits for those inside to come out.

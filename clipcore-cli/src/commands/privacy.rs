@@ -25,7 +25,8 @@ Examples:
   clipcore privacy erase clipcore-out --user ann     a viewer's words and pseudonyms, in all streams
   clipcore privacy expire clipcore-out               words and keys that are older than [privacy] allows
 
-Stop run or serve first: a folder is only changed while nobody uses it. What sinks took elsewhere stays there. Each change is
+Stop run or serve first: a folder is only changed while nobody uses it; a server that runs erases on request (DELETE
+/v1/streams/ID, DELETE /v1/subjects/PLATFORM/NAME). What sinks took elsewhere stays there. Each change is
 noted in DIR/audit.jsonl, which holds no names of viewers.")]
 pub struct PrivacyArgs {
     /// What to do.
@@ -73,6 +74,9 @@ pub struct EraseArgs {
     /// The words and pseudonyms of this viewer, named as the platform names them
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// The viewer of this platform only, the part of an event's source before its first colon; of all where absent
+    #[arg(long, value_name = "NAME", requires = "user")]
+    pub platform: Option<String>,
     /// Why, for the list of what was done
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub why: String,
@@ -124,7 +128,10 @@ fn erase(args: &EraseArgs) -> Result<()> {
             erased.lines += Catalog::erase(&args.dir, stream)?;
             (format!("stream {stream}"), erased)
         }
-        (None, user) => ("a viewer".to_owned(), folder.erase_user(user.as_deref().unwrap_or_default())?),
+        (None, user) => {
+            let user = user.as_deref().unwrap_or_default();
+            ("a viewer".to_owned(), folder.erase_user(args.platform.as_deref(), user)?)
+        }
     };
     note(&args.dir, &args.by.clone().unwrap_or_else(user), "erase", &subject, &args.why, &erased)?;
     Ok(output::json_line(&erased)?)

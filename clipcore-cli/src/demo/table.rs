@@ -161,6 +161,7 @@ mod tests {
             fps: None,
             bytes: None,
             sha256: None,
+            edit: 0,
             trace: None,
         }
     }

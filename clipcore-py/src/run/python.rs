@@ -62,18 +62,17 @@ impl PyRun {
         let sinks = sinks.into_iter().map(|(name, call)| PySink::new(name, call)).collect();
         let events = events.map(PySource);
         let plan = |config| Plan { config, inputs, chat, events, detectors, models, sinks, signals };
-        let (runtime, pipeline) = py
-            .detach(|| -> Result<_> {
-                let plan = plan(settings.config()?);
-                if !plan.inputs.is_empty() {
-                    clipcore::media::ffmpeg::Ffmpeg::default().version()?;
-                }
-                let runtime =
-                    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-                let pipeline = runtime.block_on(plan.build(&outbox))?;
-                Ok((runtime, pipeline))
-            })
-            .or_raise(py)?;
+        let (runtime, pipeline) = gate::detach(py, || -> Result<_> {
+            let plan = plan(settings.config()?);
+            if !plan.inputs.is_empty() {
+                clipcore::media::ffmpeg::Ffmpeg::default().version()?;
+            }
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let pipeline = runtime.block_on(plan.build(&outbox))?;
+            Ok((runtime, pipeline))
+        })
+        .or_raise(py)?;
         let (handle, done) = (pipeline.handle(), outbox.clone());
         let thread = std::thread::Builder::new().name("clipcore-run".into()).spawn(move || {
             let summary = runtime.block_on(pipeline.run());
@@ -95,11 +94,7 @@ impl PyRun {
         self.check_process(py)?;
         let mut left = Duration::try_from_secs_f64(patience).unwrap_or(Duration::MAX);
         loop {
-            match py.detach(|| {
-                let read = self.outbox.read(left.min(STEP));
-                gate::pass();
-                read
-            }) {
+            match gate::detach(py, || self.outbox.read(left.min(STEP))) {
                 Read::Item(item) => return told(py, item).map(Some),
                 Read::End => return Ok(Some(("end", py.None()))),
                 Read::Nothing if left.is_zero() => return Ok(None),
@@ -132,15 +127,12 @@ impl PyRun {
             if left.is_zero() {
                 return Ok(false);
             }
-            py.detach(|| {
-                std::thread::sleep(TURN);
-                gate::pass();
-            });
+            gate::detach(py, || std::thread::sleep(TURN));
             py.check_signals()?;
             left = left.saturating_sub(TURN);
         }
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let summary = py.detach(|| thread.join()).unwrap_or_else(|_| {
+            let summary = gate::detach(py, || thread.join()).unwrap_or_else(|_| {
                 Err(Error::new(ErrorKind::Internal, "the pipeline's thread has panicked"))
             });
             *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);

@@ -31,9 +31,7 @@ pub(crate) struct PyFeed {
 
 impl PyFeed {
     fn say(&self, said: Said) -> bool {
-        let taken = self.tx.blocking_send(said).is_ok();
-        gate::pass();
-        taken
+        self.tx.blocking_send(said).is_ok()
     }
 }
 
@@ -41,7 +39,7 @@ impl PyFeed {
 impl PyFeed {
     /// Hands over an event as JSON, waiting for room; says whether more are wanted.
     fn push(&self, py: Python<'_>, line: &str) -> bool {
-        py.detach(|| {
+        gate::detach(py, || {
             self.say(Said::Item(match self.kinds.parse(line.as_bytes()) {
                 Ok(incoming) => Item::Incoming(incoming.with_default_stream(&self.stream)),
                 Err(error) => Item::Bad(Arc::new(error)),
@@ -54,7 +52,7 @@ impl PyFeed {
         let end = raised.map_or(Ok(()), |raised| {
             Err(from_python(py, "the events' iterator has failed", PyErr::from_value(raised)))
         });
-        py.detach(|| self.say(Said::End(end)));
+        gate::detach(py, || self.say(Said::End(end)));
     }
 }
 

@@ -2,12 +2,12 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::query::FeedKind;
-use super::{Catalog, sql_error};
-use crate::Result;
+use super::{Catalog, erase, sql_error};
 use crate::cutter::{Clip, ClipState};
 use crate::fusion::{Moment, MomentState};
 use crate::log::Receipt;
 use crate::sink::{ClipSink, Delivery};
+use crate::{Result, StreamId};
 
 /// Keeps a transition; gives its number, or nothing where it was there.
 pub(super) fn insert(sql: &Connection, item: &Delivery) -> Result<Option<i64>> {
@@ -132,5 +132,10 @@ impl ClipSink for Catalog {
             .await?;
         receipt.duplicate = seq.is_none();
         Ok(receipt)
+    }
+
+    async fn erase(&self, stream: &StreamId) -> Result<usize> {
+        let stream = stream.clone();
+        self.with("catalog::erase", move |db| erase::erase(db, &stream)).await
     }
 }

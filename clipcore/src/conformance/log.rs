@@ -7,6 +7,7 @@
 //! futures::executor::block_on(kit::log(async || Ok(MemoryLog::new(2))));
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use crate::event::media::AudioWindow;
 use crate::event::{AnyEvent, Header, Marker, Stamped};
-use crate::log::{Checkpoint, EventLog, Lease, Offset, Record};
+use crate::log::{Checkpoint, EventLog, Lease, Offset, Record, RewriteRecord, RewriteState};
 use crate::{ErrorKind, Result, StreamId, Timestamp};
 
 /// A small record with the id `id`, on the stream `conformance`.
@@ -73,6 +74,55 @@ pub async fn log<L: EventLog>(make: impl AsyncFn() -> Result<L>) {
     leases_fence(&done("make", make().await)).await;
     trimming_keeps_what_it_must(&done("make", make().await)).await;
     streams_are_read_apart(&done("make", make().await)).await;
+    rewriting_changes_what_it_is_told_to(&done("make", make().await)).await;
+}
+
+/// A log whose records stay says so.
+async fn rewriting_changes_what_it_is_told_to(log: &impl EventLog) {
+    for call in 0..10 {
+        let records: Vec<_> = (0..3).map(|n| marker(&format!("secret-{call}-{n}"))).collect();
+        done("append", log.append(0, &records).await);
+    }
+    let before = read_all(log, 0, 7).await;
+    let change: RewriteRecord = Arc::new(|json: &[u8]| {
+        let json = std::str::from_utf8(json).ok()?;
+        json.contains("-1\"").then(|| json.replace("secret", "gone"))
+    });
+    match log.rewrite(0, change.clone()).await {
+        Err(error) if error.kind() == ErrorKind::Unsupported => return,
+        rewritten => assert_eq!(done("rewrite", rewritten), 10, "rewrite said another number"),
+    }
+    let after = read_all(log, 0, 4).await;
+    let kept = |(offset, record): &(Offset, Record)| (*offset, id(record));
+    let stays = |(_, id): &(Offset, String)| !id.ends_with("-1");
+    assert_eq!(
+        after.iter().map(kept).filter(stays).collect::<Vec<_>>(),
+        before.iter().map(kept).filter(stays).collect::<Vec<_>>(),
+        "records that were to stay are others"
+    );
+    let all = after.iter().map(|(_, record)| done("to_json", record.to_json()));
+    let left = all.into_iter().find(|json| json.contains("secret") && json.contains("-1\""));
+    assert_eq!(left, None, "what was to go is there");
+    let next = done("append after a rewrite", log.append(0, &[marker("after")]).await);
+    let last = read_all(log, 0, 100).await.pop().map(|found| kept(&found));
+    assert_eq!(last, Some((next, "after".to_owned())));
+
+    let lease = done("acquire", log.acquire(0, "x").await);
+    for consumer in ["goes", "changes", "stays"] {
+        let checkpoint = Checkpoint { next: 3, state: json!("secret") };
+        done("checkpoint", log.checkpoint(&lease, consumer, &checkpoint).await);
+    }
+    let change: RewriteState = Arc::new(|consumer: &str, state: &serde_json::Value| match consumer {
+        "goes" => Some(None),
+        "changes" if *state == json!("secret") => Some(Some(json!("gone"))),
+        _ => None,
+    });
+    assert_eq!(done("rewrite_checkpoints", log.rewrite_checkpoints(0, change).await), 2);
+    for (consumer, state) in [("goes", None), ("changes", Some("gone")), ("stays", Some("secret"))] {
+        let found = done("last_checkpoint", log.last_checkpoint(0, consumer).await);
+        let expected = state.map(|state| Checkpoint { next: 3, state: json!(state) });
+        assert_eq!(found, expected, "the checkpoint of {consumer}");
+    }
 }
 
 async fn appends_are_read_back_in_order(log: &impl EventLog) {

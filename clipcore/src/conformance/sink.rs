@@ -88,6 +88,7 @@ pub fn clip(stream: &str, id: &str, state: ClipState, file: Option<&Path>) -> De
             fps: None,
             bytes: bytes.as_ref().map(|b| b.len() as u64),
             sha256: bytes.map(|b| hex(&Sha256::digest(b))),
+            edit: 0,
             trace: None,
         },
         file: file.map(Into::into),

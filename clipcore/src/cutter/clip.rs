@@ -110,6 +110,9 @@ pub struct Clip {
     /// SHA-256 of the file in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// How often its bounds were changed by hand since it was first cut.
+    #[serde(default, skip_serializing_if = "never")]
+    pub edit: u32,
     /// W3C `traceparent` of its moment, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Arc<str>>,
@@ -117,15 +120,32 @@ pub struct Clip {
 
 impl Clip {
     /// What tells its transitions apart, and rises from one to the next: 0 pending, 1 ready, 2 ready with pictures
-    /// beside it, 3 failed.
+    /// beside it, 3 failed; four more for each [edit](Self::edit).
     pub fn transition(&self) -> u32 {
-        match self.state {
+        let state = match self.state {
             ClipState::Pending => 0,
             ClipState::Ready if self.thumbnail.is_none() && self.preview.is_none() => 1,
             ClipState::Ready => 2,
             ClipState::Failed => 3,
-        }
+        };
+        self.edit.saturating_mul(4).saturating_add(state)
     }
+}
+
+fn never(edit: &u32) -> bool {
+    *edit == 0
+}
+
+/// What is left of the name of a file in `clips/` behind its stream and start, where it is one of `stream`'s.
+#[cfg(feature = "runtime")]
+pub(crate) fn clip_file_of<'n>(name: &'n str, stream: &StreamId) -> Option<&'n str> {
+    let (start, rest) = name.strip_prefix(stream.as_str())?.strip_prefix('_')?.split_once('_')?;
+    // Nine characters at least, three of them after the point.
+    let is_start = start.len() >= 9
+        && start.rfind('.') == Some(start.len() - 4)
+        && start.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    // Else the stream's name is longer.
+    (is_start && !rest.contains('_')).then_some(rest)
 }
 
 /// The id of the clip that shows a moment on a camera.

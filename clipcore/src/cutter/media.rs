@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::cut::{CutReport, CutRequest, PreparedHead, cut, prepare_head};
-use super::{Clip, ClipState, Cutter, Deliveries, Profile, Span, clip_id, stills, verify};
+use super::{Clip, ClipState, Cutter, Deliveries, Profile, Span, clip_file_of, clip_id, stills, verify};
 use crate::fusion::{Moment, MomentState};
 use crate::media::ffmpeg::Ffmpeg;
 use crate::recorder::{Pin, Recording};
@@ -209,6 +209,7 @@ impl Inner {
             fps: None,
             bytes: None,
             sha256: None,
+            edit: 0,
             trace: moment.trace.clone(),
         }
     }
@@ -312,10 +313,8 @@ impl Inner {
         file: PathBuf,
     ) -> Option<Delivery> {
         let _slot = self.slots.clone().acquire_owned().await.ok()?;
-        // Chat peaks late, often after the clip: what it talks about lies nearer to the clip's beginning.
         let achieved = clip.achieved?;
-        let into = peak.secs_since(achieved.start);
-        let into = if (0.0..achieved.secs() - 0.2).contains(&into) { into } else { achieved.secs() * 0.4 };
+        let into = picture_at(achieved, Some(peak));
         let (this, clip_file) = (self.clone(), file.clone());
         let made = spawn_blocking(move || stills::make(&this.ffmpeg, &clip_file, into)).await.ok()?;
         match made {
@@ -338,19 +337,22 @@ impl Inner {
 /// Whether a file in `clips/` is one that a former process has left unfinished for `stream`; other streams of this process
 /// may be writing theirs.
 fn is_leftover(name: &str, stream: &StreamId) -> bool {
-    let of_stream = name.strip_prefix(stream.as_str()).and_then(|rest| rest.strip_prefix('_'));
-    let start = of_stream.and_then(|rest| rest.split_once('_')).map(|(start, _)| start);
-    // As `make` writes it: nine characters at least, three of them after the point.
-    let is_start = |start: &str| start.len() >= 9 && start.rfind('.') == Some(start.len() - 4);
-    name.ends_with(".tmp") && start.is_some_and(is_start)
+    name.ends_with(".tmp") && clip_file_of(name, stream).is_some()
+}
+
+/// How many seconds into a clip its picture is taken.
+pub(super) fn picture_at(achieved: Span, peak: Option<Timestamp>) -> f64 {
+    let into = peak.map(|peak| peak.secs_since(achieved.start));
+    // Chat peaks late, often after the clip: what it talks about lies nearer to the clip's beginning.
+    into.filter(|into| (0.0..achieved.secs() - 0.2).contains(into)).unwrap_or(achieved.secs() * 0.4)
 }
 
 /// The path of a file in `clips/`, relative to the output folder.
-fn in_clips(path: &Path) -> Option<PathBuf> {
+pub(super) fn in_clips(path: &Path) -> Option<PathBuf> {
     path.file_name().map(|name| Path::new("clips").join(name))
 }
 
-fn fill(clip: &mut Clip, report: CutReport) {
+pub(super) fn fill(clip: &mut Clip, report: CutReport) {
     clip.achieved = Some(report.achieved);
     clip.exact = report.exact;
     clip.reasons = report.reasons;
@@ -370,9 +372,12 @@ mod tests {
     fn a_new_stream_leaves_alone_what_others_are_writing() {
         let stream = StreamId::new("show").unwrap();
         assert!(is_leftover("show_00012.345_0a1b.mp4.tmp", &stream));
-        for other in
-            ["show_2_00012.345_0a1b.mp4.tmp", "shower_00012.345_0a1b.mp4.tmp", "show_00012.345_0a1b.mp4"]
-        {
+        for other in [
+            "show_2_00012.345_0a1b.mp4.tmp",
+            "shower_00012.345_0a1b.mp4.tmp",
+            "show_00012.345_0a1b.mp4",
+            "show_00012.345_00001.000_0a1b.mp4.tmp",
+        ] {
             assert!(!is_leftover(other, &stream), "{other}");
         }
     }

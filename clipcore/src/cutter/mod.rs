@@ -10,11 +10,15 @@ mod media;
 #[cfg(feature = "media")]
 mod plan;
 #[cfg(feature = "media")]
+mod recut;
+#[cfg(feature = "media")]
 mod stills;
 #[cfg(feature = "media")]
 mod verify;
 
 use async_trait::async_trait;
+#[cfg(feature = "runtime")]
+pub(crate) use clip::clip_file_of;
 pub use clip::{Clip, ClipState, Profile, Span, clip_id};
 #[cfg(feature = "media")]
 pub use cut::{CutReport, CutRequest, PreparedHead, cut, prepare_head};
@@ -23,6 +27,8 @@ use futures::channel::mpsc;
 pub use media::{CutterConfig, MediaCutter};
 #[cfg(feature = "media")]
 pub(crate) use plan::is_closed;
+#[cfg(feature = "media")]
+pub use recut::{MAX_RECUT, recut};
 
 use crate::fusion::Moment;
 use crate::sink::Delivery;

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Caller, Tickets, Tokens};
@@ -13,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::clock::TimeSource;
 use crate::event::Kinds;
 use crate::host::Host;
-use crate::{Error, Result};
+use crate::{Error, Result, StreamId};
 
 /// Limits and secrets of a gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,6 +103,10 @@ pub(super) struct App {
     pub(super) metrics: Metrics,
     /// Keys of requests that are being answered.
     pub(super) answering: Mutex<HashSet<String>>,
+    /// Held while clips are changed or a stream is erased.
+    pub(super) changing: tokio::sync::Mutex<()>,
+    /// Told of streams that are erased.
+    pub(super) erased: broadcast::Sender<StreamId>,
     /// Cancelled when open connections are to end.
     pub(super) closing: CancellationToken,
 }

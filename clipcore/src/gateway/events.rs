@@ -242,6 +242,7 @@ pub(super) async fn list(
     Params(listing): Params<Listing>,
 ) -> Result<Response, Problem> {
     let limit = page_of(listing.limit)?;
+    app.host.known(&stream)?;
     let (events, mut next) = app.host.events(&stream, listing.cursor, LOOK_AT).await?;
     let mut items = Vec::new();
     for (offset, event) in events {

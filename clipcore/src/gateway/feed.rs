@@ -16,7 +16,8 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::unfold;
 use serde::Deserialize;
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{broadcast, watch};
 
 use super::access::Caller;
 use super::app::{App, State};
@@ -48,6 +49,7 @@ struct Reader {
     stream: Option<StreamId>,
     after: i64,
     latest: watch::Receiver<i64>,
+    erased: broadcast::Receiver<StreamId>,
     ready: VecDeque<FeedItem>,
     _place: Place,
 }
@@ -55,18 +57,30 @@ struct Reader {
 impl Reader {
     fn new(app: Arc<App>, caller: &Caller, which: Which, last: Option<i64>) -> Result<Self, Problem> {
         let place = app.connections.enter(&caller.name).ok_or_else(crowded)?;
-        let latest = app.catalog.watch();
+        let (latest, erased) = (app.catalog.watch(), app.erased.subscribe());
         // Without a place to go on from, a reader begins with what comes next.
         let after = last.or(which.after).unwrap_or_else(|| *latest.borrow());
-        Ok(Self { app, stream: which.stream, after, latest, ready: VecDeque::new(), _place: place })
+        let ready = VecDeque::new();
+        Ok(Self { app, stream: which.stream, after, latest, erased, ready, _place: place })
     }
 
-    /// The next transition; nothing once the server closes.
+    /// The next transition; nothing once the server closes, or the stream is erased.
     ///
     /// # Cancel safety
     /// It may be dropped and called again.
     async fn next(&mut self) -> Option<Result<FeedItem>> {
         loop {
+            match self.erased.try_recv() {
+                Err(TryRecvError::Empty) => {}
+                Ok(gone) if self.stream.as_ref().is_some_and(|stream| *stream != gone) => continue,
+                Ok(_) if self.stream.is_none() => {
+                    // What was read of it before is not told afterwards.
+                    self.after = self.ready.front().map_or(self.after, |item| item.seq - 1);
+                    self.ready.clear();
+                    continue;
+                }
+                _ => return None,
+            }
             if let Some(item) = self.ready.pop_front() {
                 return Some(Ok(item));
             }
@@ -85,6 +99,10 @@ impl Reader {
             let closing = self.app.closing.clone();
             tokio::select! {
                 changed = self.latest.changed() => changed.ok()?,
+                gone = self.erased.recv() => match gone {
+                    Ok(gone) if self.stream.as_ref().is_none_or(|stream| *stream != gone) => {}
+                    _ => return None,
+                },
                 () = closing.cancelled() => return None,
             }
         }

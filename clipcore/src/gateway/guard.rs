@@ -164,7 +164,7 @@ async fn take_in(app: &App, request: Request, next: Next) -> Result<Response, Pr
         Problem::with(StatusCode::BAD_REQUEST, "Idempotency-Key is not 1 to 255 characters of ASCII", "")
     })?;
     let key = scoped(key, &parts);
-    let digest = hex(&Sha256::digest(&body));
+    let digest = digest_of(&body, &parts);
     let Some(_answering) = Answering::begin(app, &key) else {
         let text = "a request with this Idempotency-Key is being answered";
         return Err(Problem::with(StatusCode::CONFLICT, text, "wait for its answer").after(1));
@@ -202,6 +202,17 @@ fn scoped(key: &str, parts: &Parts) -> String {
         parts.uri.path().as_bytes(),
         key.as_bytes(),
     ])
+}
+
+/// What tells a request from another with the same key: body and query, whatever ticket it came with.
+fn digest_of(body: &[u8], parts: &Parts) -> String {
+    let mut digest = Sha256::new_with_prefix(body);
+    let query = parts.uri.query().unwrap_or_default();
+    for pair in query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("ticket=")) {
+        digest.update(b"&");
+        digest.update(pair.as_bytes());
+    }
+    hex(&digest.finalize())
 }
 
 fn repeated(answer: Answer) -> Response {

@@ -108,12 +108,12 @@ pub(super) async fn clip(Shared(app): State, Id(id): Id) -> Result<Json<Found>, 
     Ok(Json(find(&app, FeedKind::Clip, &id).await?))
 }
 
-async fn find(app: &App, kind: FeedKind, id: &str) -> Result<Found, Problem> {
+pub(super) async fn find(app: &App, kind: FeedKind, id: &str) -> Result<Found, Problem> {
     let none = || Error::new(ErrorKind::NotFound, format!("there is no {} {id}", kind.as_str()));
     Ok(app.catalog.find(kind, id).await?.ok_or_else(none)?)
 }
 
-async fn found_clip(app: &App, id: &str) -> Result<Clip, Problem> {
+pub(super) async fn found_clip(app: &App, id: &str) -> Result<Clip, Problem> {
     let found = find(app, FeedKind::Clip, id).await?;
     Ok(serde_json::from_str(found.get()).map_err(Error::from)?)
 }
@@ -148,14 +148,28 @@ async fn file(
     app: &App,
     path: Option<&Path>,
     tag: Option<&str>,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Problem> {
+    // Units that are not known are as if they were not asked for (RFC 9110, 14.2).
+    let bytes = |range: &HeaderValue| range.as_bytes().starts_with(b"bytes=");
+    if !request.headers().get(header::RANGE).is_some_and(bytes) {
+        request.headers_mut().remove(header::RANGE);
+    }
     let gone = || Error::new(ErrorKind::NotFound, "there is no such file");
     let path = within(app.catalog.dir(), path.ok_or_else(gone)?).ok_or_else(gone)?;
     // The service's error type says that it cannot fail.
     let response = ServeFile::new(path).oneshot(request).await.unwrap_or_else(|never| match never {});
     if response.status() == StatusCode::NOT_FOUND {
         return Err(gone().with_hint("it was removed from the folder of clips").into());
+    }
+    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+        let text = "the file does not have these bytes";
+        let hint = "ask for bytes=FIRST-LAST inside of it, or for the whole";
+        let mut refused = Problem::with(StatusCode::RANGE_NOT_SATISFIABLE, text, hint).into_response();
+        if let Some(whole) = response.headers().get(header::CONTENT_RANGE) {
+            refused.headers_mut().insert(header::CONTENT_RANGE, whole.clone());
+        }
+        return Ok(refused);
     }
     let mut response = response.map(Body::new);
     if let Some(tag) = tag.and_then(|sha256| HeaderValue::from_str(&format!("\"{sha256}\"")).ok()) {

@@ -42,6 +42,9 @@ pub(super) struct Metrics {
     latency: Family<Route, Latency, fn() -> Latency>,
     pub(super) accepted: Counter,
     pub(super) refused: Counter,
+    /// Pieces of sound.
+    pub(super) sounds: Counter,
+    pub(super) sounds_refused: Counter,
 }
 
 impl Default for Metrics {
@@ -52,6 +55,8 @@ impl Default for Metrics {
             latency: Family::new_with_constructor(buckets),
             accepted: Counter::default(),
             refused: Counter::default(),
+            sounds: Counter::default(),
+            sounds_refused: Counter::default(),
         }
     }
 }
@@ -85,6 +90,9 @@ pub(super) fn text(app: &App) -> String {
     let (host, own) = (&app.host, &app.metrics);
     all.register("ingest_events", "Events taken into the inbox", own.accepted.clone());
     all.register("ingest_refused", "Events refused at the gateway", own.refused.clone());
+    all.register("ingest_sounds", "Pieces of sound taken in", own.sounds.clone());
+    let refused = own.sounds_refused.clone();
+    all.register("ingest_sounds_refused", "Pieces of sound refused or left out at the gateway", refused);
     all.register("http_requests", "Answers, by route and status", own.requests.clone());
     let latency = own.latency.clone();
     all.register_with_unit("http_request_duration", "Time to an answer's head", Unit::Seconds, latency);

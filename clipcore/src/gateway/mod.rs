@@ -16,6 +16,7 @@
 //! | too many requests of a token | `429` with `Retry-After`; a socket is read no faster |
 //! | too many connections of a token | `429` |
 //! | too many streams | `503`, before anything is acknowledged |
+//! | sound that comes faster than it is listened to | the piece is left out, answered and counted |
 //! | a body or head that does not come | `408`, or the connection closes |
 //! | a reader of the feed that is slow | it is behind, in the catalog and not in memory; a socket that takes nothing is closed |
 //!
@@ -69,6 +70,7 @@
 mod access;
 mod app;
 mod body;
+mod erase;
 mod events;
 mod extract;
 mod feed;
@@ -76,19 +78,23 @@ mod guard;
 mod items;
 mod limit;
 mod metrics;
+mod pcm;
 mod pictures;
 mod problem;
 mod routes;
 mod serve;
 mod service;
 mod socket;
+mod sound;
 mod streams;
+mod trim;
 
 use std::sync::Arc;
 
 pub use access::{Scope, Token, Tokens};
 pub use app::{GatewayConfig, GatewayParts};
 pub use body::{Entry, MAX_EVENTS, events_of};
+pub use pcm::{PcmFormat, PcmSpec};
 pub use pictures::decode as decode_picture;
 pub use serve::{ServeConfig, serve};
 
@@ -97,6 +103,9 @@ use self::app::App;
 use crate::Result;
 use crate::webhook as hooks;
 pub use crate::webhook::{HookSecret, verify_hook};
+
+/// Erasures that connections may not have heard of yet; one that is further behind ends.
+const ERASED: usize = 16;
 
 /// The gateway of a host; see the [module](self). Cheap to clone.
 #[derive(Clone)]
@@ -122,6 +131,8 @@ impl Gateway {
             tickets: Default::default(),
             metrics: Default::default(),
             answering: Default::default(),
+            changing: Default::default(),
+            erased: tokio::sync::broadcast::Sender::new(ERASED),
             local: Arc::new(Caller { name: "local".to_owned(), scopes: vec![Scope::Admin] }),
             closing: Default::default(),
             host,

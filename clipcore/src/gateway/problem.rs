@@ -27,6 +27,8 @@ pub(super) struct Body {
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded: Option<serde_json::Value>,
 }
 
 impl Problem {
@@ -64,6 +66,7 @@ impl Problem {
                 hint: error.hint().map(str::to_owned),
                 retryable: error.is_retryable(),
                 refused: None,
+                recorded: None,
             }),
         }
     }
@@ -84,6 +87,12 @@ impl Problem {
     /// Lists what was refused.
     pub(super) fn refusing(mut self, refused: serde_json::Value) -> Self {
         self.body.refused = Some(refused);
+        self
+    }
+
+    /// Lists what there is instead.
+    pub(super) fn recorded(mut self, stretches: serde_json::Value) -> Self {
+        self.body.recorded = Some(stretches);
         self
     }
 

@@ -7,13 +7,13 @@ use axum::extract::{MatchedPath, State as Shared};
 use axum::http::{Method, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::access::Scope;
 use super::app::{App, State};
 use super::guard::Door;
 use super::problem::Problem;
-use super::{events, feed, guard, items, pictures, service, socket, streams};
+use super::{erase, events, feed, guard, items, pictures, service, socket, streams, trim};
 
 type Route = (&'static str, MethodRouter<Arc<App>>);
 
@@ -52,7 +52,12 @@ fn read() -> Vec<Route> {
 
 /// Routes for those that may change what runs.
 fn admin() -> Vec<Route> {
-    vec![("/v1/streams/{id}", axum::routing::put(streams::put)), ("/v1/streams/{id}/end", post(streams::end))]
+    vec![
+        ("/v1/clips/{id}", patch(trim::clip)),
+        ("/v1/streams/{id}", put(streams::put).delete(erase::stream)),
+        ("/v1/streams/{id}/end", post(streams::end)),
+        ("/v1/subjects/{platform}/{user}", delete(erase::viewer)),
+    ]
 }
 
 /// Routes for everybody. What a webhook says is signed.

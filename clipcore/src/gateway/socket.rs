@@ -20,7 +20,9 @@ use super::events::take;
 use super::extract::Stream;
 use super::feed::crowded;
 use super::limit::Place;
+use super::pcm::PcmSpec;
 use super::problem::Problem;
+use super::sound::Sounding;
 use crate::{Result, StreamId};
 
 /// How often the other side is asked whether it is there.
@@ -53,7 +55,7 @@ pub(super) async fn send(socket: &mut WebSocket, message: Message, patience: Dur
 }
 
 /// `GET /v1/streams/{id}/ws`: text messages hold events, in the forms that a request may hold; each is acknowledged by its
-/// number, from 1, once it is durable.
+/// number, from 1, once it is durable. Binary messages are sound, once a text message has said what it is.
 pub(super) async fn ingest(
     Shared(app): State,
     Stream(stream): Stream,
@@ -64,17 +66,19 @@ pub(super) async fn ingest(
     let limit = app.config.max_body;
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit).protocols(["cloudevents.json"]);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        let session = Session { app, stream, caller, number: 0, _place: place };
+        let session = Session { app, stream, caller, number: 0, sound: None, _place: place };
         session.run(socket).await;
     }))
 }
 
-struct Session {
-    app: Arc<App>,
-    stream: StreamId,
+pub(super) struct Session {
+    pub(super) app: Arc<App>,
+    pub(super) stream: StreamId,
     caller: Arc<Caller>,
     /// Messages so far.
-    number: u64,
+    pub(super) number: u64,
+    /// What binary messages are.
+    pub(super) sound: Option<Sounding>,
     _place: Place,
 }
 
@@ -83,6 +87,7 @@ impl Session {
         let patience = self.app.config.patience;
         let mut ping = tokio::time::interval(PING);
         let mut answered = true;
+        let mut erased = self.app.erased.subscribe();
         let (code, reason) = loop {
             let first = tokio::select! {
                 said = socket.recv() => match said {
@@ -96,6 +101,10 @@ impl Session {
                     }
                     continue;
                 }
+                gone = erased.recv() => match gone {
+                    Ok(gone) if gone != self.stream => continue,
+                    _ => break (close_code::POLICY, "the stream was erased"),
+                },
                 () = self.app.closing.cancelled() => break (close_code::AWAY, "the server is stopping"),
             };
             answered = true;
@@ -104,7 +113,7 @@ impl Session {
             let mut next = Some(first);
             while let Some(message) = next.take() {
                 match message {
-                    Message::Text(text) => texts.push(text),
+                    Message::Text(text) if !PcmSpec::is_one(&text) => texts.push(text),
                     Message::Ping(_) | Message::Pong(_) => {}
                     message => {
                         other = Some(message);
@@ -118,33 +127,41 @@ impl Session {
             if !texts.is_empty() && !self.messages(&mut socket, &texts).await {
                 return;
             }
-            match other {
-                Some(Message::Binary(_)) => {
-                    break (
-                        close_code::UNSUPPORTED,
-                        "sound cannot be sent here yet: publish it as the stream's media",
-                    );
-                }
-                Some(_) => return,
-                None => {}
+            let Some(other) = other else { continue };
+            if !self.wait_for_turn().await {
+                return;
+            }
+            let answer = match other {
+                Message::Text(text) => self.sound_begins(&text).await,
+                Message::Binary(bytes) => self.sound(&bytes).await,
+                _ => return,
+            };
+            if !send(&mut socket, Message::text(answer.to_string()), patience).await {
+                return;
             }
         };
         let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
         let _ = send(&mut socket, close, patience).await;
     }
 
+    /// What comes faster than the token may send waits here, and so does its sender: whether its turn came.
+    async fn wait_for_turn(&self) -> bool {
+        let now = self.app.time.elapsed();
+        while let Err(secs) = self.app.rates.take(&self.caller.name, self.app.time.elapsed()) {
+            if self.app.time.elapsed().saturating_sub(now) > self.app.config.patience {
+                return false;
+            }
+            self.app.time.sleep(Duration::from_millis(50 * secs.min(20))).await;
+        }
+        true
+    }
+
     /// Takes messages in and answers each; whether the socket is still good.
     async fn messages(&mut self, socket: &mut WebSocket, texts: &[axum::extract::ws::Utf8Bytes]) -> bool {
         let patience = self.app.config.patience;
-        let now = self.app.time.elapsed();
-        // What comes faster than the token may send waits here, and so does its sender.
         for _ in texts {
-            while let Err(secs) = self.app.rates.take(&self.caller.name, self.app.time.elapsed()) {
-                let waited = self.app.time.elapsed().saturating_sub(now);
-                if waited > patience {
-                    return false;
-                }
-                self.app.time.sleep(Duration::from_millis(50 * secs.min(20))).await;
+            if !self.wait_for_turn().await {
+                return false;
             }
         }
         let (mut entries, mut lengths) = (Vec::new(), Vec::new());

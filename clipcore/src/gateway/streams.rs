@@ -11,7 +11,7 @@ use super::extract::{Params, Stream, json};
 use super::problem::Problem;
 use crate::detector::Signal;
 use crate::host::{StreamSettings, StreamState, StreamStatus};
-use crate::{Error, ErrorKind, Timestamp};
+use crate::{ErrorKind, Timestamp};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Items<T> {
@@ -35,9 +35,7 @@ pub(super) async fn list(Shared(app): State, Params(which): Params<Which>) -> Js
 
 /// `GET /v1/streams/{id}`
 pub(super) async fn show(Shared(app): State, Stream(stream): Stream) -> Result<Json<StreamStatus>, Problem> {
-    let status = app.host.status(&stream);
-    let none = || Error::new(ErrorKind::NotFound, format!("there is no stream {stream}"));
-    Ok(Json(status.ok_or_else(|| none().with_hint("it begins with its first event"))?))
+    Ok(Json(app.host.known(&stream)?))
 }
 
 /// `PUT /v1/streams/{id}`: starts it, or changes what it is.
@@ -81,9 +79,7 @@ pub(super) async fn signals(
     Params(since): Params<Since>,
 ) -> Result<Json<Items<Signal>>, Problem> {
     let from = since.since.map(Timestamp::try_from_secs_f64).transpose()?;
-    if app.host.status(&stream).is_none() {
-        return Err(Error::new(ErrorKind::NotFound, format!("there is no stream {stream}")).into());
-    }
+    app.host.known(&stream)?;
     let mut items = app.host.signals(&stream);
     items.retain(|signal| {
         from.is_none_or(|from| signal.at >= from)

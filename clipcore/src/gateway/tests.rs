@@ -56,7 +56,11 @@ async fn every_route_is_described_and_every_description_is_a_route() {
         for method in METHODS {
             let request = Request::builder()
                 .method(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap())
-                .uri(path.replace("{id}", "some-id"))
+                .uri(
+                    ["{id}", "{platform}", "{user}"]
+                        .iter()
+                        .fold(path.clone(), |path, name| path.replace(name, "some-id")),
+                )
                 .header("host", "localhost")
                 .body(Body::empty())
                 .unwrap();

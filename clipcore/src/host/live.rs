@@ -1,6 +1,8 @@
 //! What a live stream's supervisor and its callers share.
 
 use std::collections::VecDeque;
+#[cfg(feature = "media")]
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use super::StreamSettings;
 use crate::clock::TimeSource;
 use crate::detector::Signal;
 use crate::pipeline::{PipelineHandle, StreamStats};
+#[cfg(feature = "media")]
+use crate::source::Heard;
 use crate::source::Posted;
 
 /// So many of the latest notices are kept.
@@ -25,12 +29,19 @@ pub(super) struct Live {
     /// When something came last, in milliseconds of `TimeSource::elapsed`.
     last: AtomicU64,
     pub(super) repeated: Arc<AtomicU64>,
+    /// Up to where sound that was sent has been taken, in microseconds of the timeline.
+    #[cfg(feature = "media")]
+    pub(super) heard: AtomicI64,
     /// How far its source has read the inbox.
     pub(super) position: Arc<AtomicU64>,
     /// The offset after what was appended to the inbox for it last.
     appended: AtomicU64,
-    /// The host is stopping.
+    /// The host is stopping, or the stream is to rest.
     pub(super) stop: CancellationToken,
+    /// It has had its time to stop.
+    pub(super) abort: CancellationToken,
+    /// Its supervisor has ended.
+    pub(super) gone: CancellationToken,
     /// It is to be stopped and started with other settings.
     pub(super) reload: Notify,
     state: Mutex<State>,
@@ -41,12 +52,19 @@ pub(super) struct Live {
 #[derive(Default)]
 struct State {
     handle: Option<PipelineHandle>,
-    /// The way to who looks at pictures, where somebody does.
-    pictures: Option<mpsc::Sender<Posted>>,
+    ways: Ways,
     told: Told,
     signals: VecDeque<Signal>,
     /// What an earlier run of this process has counted of what is counted over all runs.
     counted: StreamStats,
+}
+
+/// Ways to who looks at pictures and listens to sound, where somebody does.
+#[derive(Default, Clone)]
+pub(super) struct Ways {
+    pub(super) pictures: Option<mpsc::Sender<Posted>>,
+    #[cfg(feature = "media")]
+    pub(super) sounds: Option<mpsc::Sender<Heard>>,
 }
 
 /// What people may want to know.
@@ -63,9 +81,13 @@ impl Live {
             entered: AtomicUsize::new(0),
             last: AtomicU64::new(millis(time.elapsed())),
             repeated: Arc::default(),
+            #[cfg(feature = "media")]
+            heard: AtomicI64::new(i64::MIN),
             position: Arc::default(),
             appended: AtomicU64::new(0),
             stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            gone: CancellationToken::new(),
             reload: Notify::new(),
             state: Mutex::default(),
             settings: Mutex::default(),
@@ -121,13 +143,13 @@ impl Live {
         self.reload.notify_one();
     }
 
-    pub(super) fn pictures(&self) -> Option<mpsc::Sender<Posted>> {
-        self.state().pictures.clone()
+    pub(super) fn ways(&self) -> Ways {
+        self.state().ways.clone()
     }
 
-    pub(super) fn running(&self, handle: PipelineHandle, pictures: Option<mpsc::Sender<Posted>>) {
+    pub(super) fn running(&self, handle: PipelineHandle, ways: Ways) {
         let mut state = self.state();
-        state.pictures = pictures;
+        state.ways = ways;
         state.handle = Some(handle);
         state.told.error = None;
     }
@@ -136,7 +158,7 @@ impl Live {
     pub(super) fn over(&self, stats: &StreamStats, error: Option<String>) -> StreamStats {
         let mut state = self.state();
         state.handle = None;
-        state.pictures = None;
+        state.ways = Ways::default();
         state.told.error = error;
         let counted = stats.since(&state.counted);
         state.counted = StreamStats {

@@ -28,24 +28,29 @@
 mod claims;
 mod config;
 mod edge;
+mod erase;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod live;
 mod parts;
 mod picture;
+#[cfg(feature = "media")]
+mod recut;
 #[cfg(feature = "redis")]
 mod redis;
 mod registry;
 mod shared;
+#[cfg(feature = "media")]
+mod sound;
+mod status;
 mod supervise;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,50 +65,15 @@ pub use self::redis::RedisStreams;
 use self::registry::Registry;
 pub use self::registry::{FileStreams, Known, StreamStore};
 use self::shared::SharedLog;
+pub use self::status::{StreamState, StreamStatus};
 use crate::clock::TimeSource;
 use crate::consent::Consent;
-use crate::detector::Signal;
-use crate::event::{AnyEvent, Incoming};
-use crate::log::{Arrival, EventLog, Offset, Record, partition_of};
+use crate::event::Incoming;
+use crate::log::{Arrival, EventLog, Record, partition_of};
 use crate::pipeline::StreamStats;
+use crate::privacy::LiveFolder;
 use crate::source::LogSourceConfig;
 use crate::{Error, ErrorKind, Result, StreamId};
-
-/// Where a stream is in its life; see the [module](self).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StreamState {
-    /// Its pipeline runs.
-    Live,
-    /// Its pipeline failed and will be tried again.
-    Failed,
-    /// It was stopped because nothing came.
-    Idle,
-    /// Its input has ended.
-    Ended,
-}
-
-/// What is known of a stream.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StreamStatus {
-    /// The stream.
-    pub id: StreamId,
-    /// Where it is in its life.
-    pub state: StreamState,
-    /// What it was asked to be.
-    #[serde(flatten)]
-    pub settings: StreamSettings,
-    /// What its present run has counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stats: Option<StreamStats>,
-    /// Arrivals that were passed over in the present run because they had come before.
-    pub repeated: u64,
-    /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// The latest things a person should know.
-    pub notices: Vec<String>,
-}
 
 /// Keeps streams running; see the [module](self). Cheap to clone.
 #[derive(Clone)]
@@ -126,6 +96,7 @@ struct Inner {
     reading: LogSourceConfig,
     time: Arc<dyn TimeSource>,
     registry: Registry,
+    folder: Option<LiveFolder>,
     live: Mutex<HashMap<StreamId, Arc<Live>>>,
     /// Held while a stream is started, changed or let go.
     changing: tokio::sync::Mutex<Changing>,
@@ -138,6 +109,8 @@ struct Inner {
 #[derive(Default)]
 struct Changing {
     draining: bool,
+    /// Streams that nobody may start now.
+    resting: HashSet<StreamId>,
 }
 
 impl Host {
@@ -174,6 +147,7 @@ impl Host {
             reading: parts.reading,
             time: parts.time,
             registry,
+            folder: parts.folder,
             live: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
@@ -220,6 +194,7 @@ impl Host {
     /// # Cancel safety
     /// Dropped half-way, the events may have been taken in.
     pub async fn accept(&self, stream: &StreamId, events: Vec<Incoming>) -> Result<Vec<Option<Error>>> {
+        self.has_place(stream)?;
         let consent = self.consent_of(stream);
         let received = self.0.time.wall();
         let mut records = Vec::with_capacity(events.len());
@@ -289,7 +264,7 @@ impl Host {
     pub async fn put(&self, stream: &StreamId, settings: StreamSettings) -> Result<StreamStatus> {
         if self.0.mode == HostMode::Front {
             self.announce(stream, Some(settings)).await?;
-            return self.status(stream).ok_or_else(|| unknown(stream));
+            return self.known(stream);
         }
         // What cannot be built is refused now, not found out by a supervisor later; but a recording that runs cannot be opened
         // a second time to try.
@@ -299,7 +274,7 @@ impl Host {
         }
         let live = self.start(stream, Some(settings)).await?;
         live.leave(&*self.0.time);
-        self.status(stream).ok_or_else(|| unknown(stream))
+        self.known(stream)
     }
 
     /// Sees to it that the stream is kept as a live one, with these settings where there are some; gives what it was
@@ -313,6 +288,13 @@ impl Host {
         if changing.draining {
             return Err(Error::new(ErrorKind::Unavailable, "this server is stopping")
                 .with_hint("send it again in a moment"));
+        }
+        if changing.resting.contains(stream) {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("the stream {stream} is being erased from"),
+            )
+            .with_hint("send it again in a moment"));
         }
         let before = self.0.registry.find(stream);
         if before.as_ref().is_some_and(|known| known.state == StreamState::Ended) {
@@ -367,6 +349,14 @@ impl Host {
         self.lives().get(stream).inspect(|live| live.touch(&*self.0.time)).is_some()
     }
 
+    /// Whether the stream is live or could be, before anything is made for it: a key, for example.
+    fn has_place(&self, stream: &StreamId) -> Result<()> {
+        if self.lives().contains_key(stream) {
+            return Ok(());
+        }
+        self.has_room(self.0.registry.find(stream).is_none())
+    }
+
     fn has_room(&self, new: bool) -> Result<()> {
         let config = &self.0.config;
         if self.lives().len() >= config.max_streams {
@@ -389,71 +379,6 @@ impl Host {
 
     fn effective(&self, settings: &StreamSettings) -> StreamSettings {
         StreamSettings { consent: Some(settings.consent.unwrap_or(self.0.edge.consent)), ..settings.clone() }
-    }
-
-    /// What is known of a stream.
-    pub fn status(&self, stream: &StreamId) -> Option<StreamStatus> {
-        let known = self.0.registry.find(stream)?;
-        let live = self.lives().get(stream).cloned();
-        Some(status(stream.clone(), known, live.as_deref()))
-    }
-
-    /// What is known of all streams, in order of their ids.
-    pub fn streams(&self) -> Vec<StreamStatus> {
-        let lives = self.lives().clone();
-        let all = self.0.registry.all().into_iter();
-        all.map(|(stream, known)| {
-            let live = lives.get(&stream).cloned();
-            status(stream, known, live.as_deref())
-        })
-        .collect()
-    }
-
-    /// How many streams are live.
-    pub fn live_streams(&self) -> usize {
-        self.lives().len()
-    }
-
-    /// The latest signals of a live stream, oldest first.
-    pub fn signals(&self, stream: &StreamId) -> Vec<Signal> {
-        self.lives().get(stream).map(|live| live.signals()).unwrap_or_default()
-    }
-
-    /// What all streams have counted since the host was opened; `clock`, `watermark` and `pending` are left out.
-    pub fn totals(&self) -> StreamStats {
-        let mut totals = self.0.past.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for live in self.lives().values() {
-            if let Some(stats) = live.stats() {
-                totals.add(&stats);
-            }
-        }
-        totals
-    }
-
-    /// How many records of the inbox the stream that is furthest behind has not read.
-    pub fn inbox_lag(&self) -> u64 {
-        self.lives().values().map(|live| live.lag()).max().unwrap_or(0)
-    }
-
-    /// What the log holds of a stream's events from offset `from` on, at most `max` records looked at, and the offset to go
-    /// on from.
-    ///
-    /// # Errors
-    /// What the log says.
-    pub async fn events(
-        &self,
-        stream: &StreamId,
-        from: Offset,
-        max: usize,
-    ) -> Result<(Vec<(Offset, AnyEvent)>, Offset)> {
-        let log = self.0.log_shared.whole();
-        let read = log.read(partition_of(stream, log.partitions()), from, max).await?;
-        let next = read.last().map_or(from, |(offset, _)| offset + 1);
-        let events = read.into_iter().filter_map(|(offset, record)| match record {
-            Record::Event(event) if event.stream() == stream => Some((offset, event)),
-            _ => None,
-        });
-        Ok((events.collect(), next))
     }
 
     /// Stops every stream in good order: what is taken in and decided is finished, and nothing is ended. What comes
@@ -487,17 +412,4 @@ impl Host {
 fn unknown(stream: &StreamId) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no stream {stream}"))
         .with_hint("it begins with its first event")
-}
-
-fn status(id: StreamId, known: Known, live: Option<&Live>) -> StreamStatus {
-    let told = live.map(Live::told).unwrap_or_default();
-    StreamStatus {
-        id,
-        state: if told.error.is_some() { StreamState::Failed } else { known.state },
-        settings: known.settings,
-        stats: live.and_then(Live::stats),
-        repeated: live.map_or(0, |live| live.repeated.load(Ordering::Relaxed)),
-        error: told.error,
-        notices: told.notices.into(),
-    }
 }

@@ -8,7 +8,9 @@ use crate::event::Kinds;
 use crate::log::EventLog;
 use crate::model::ModelRegistry;
 use crate::pipeline::{PipelineBuilder, StreamSpec};
-use crate::privacy::Pseudonymizer;
+use crate::privacy::{LiveFolder, Pseudonymizer};
+#[cfg(feature = "media")]
+use crate::source::Listeners;
 use crate::source::LogSourceConfig;
 use crate::{Result, StreamId};
 
@@ -19,6 +21,8 @@ pub struct StreamMake {
     pub(super) spec: StreamSpec,
     pub(super) looks: Vec<Box<dyn DynDetector>>,
     pub(super) models: ModelRegistry,
+    #[cfg(feature = "media")]
+    pub(super) listeners: Option<Listeners>,
 }
 
 impl std::fmt::Debug for StreamMake {
@@ -30,13 +34,28 @@ impl std::fmt::Debug for StreamMake {
 impl StreamMake {
     /// A pipeline without streams, and the stream for it.
     pub fn new(pipeline: PipelineBuilder, spec: StreamSpec) -> Self {
-        Self { pipeline, spec, looks: Vec::new(), models: ModelRegistry::default() }
+        Self {
+            pipeline,
+            spec,
+            looks: Vec::new(),
+            models: ModelRegistry::default(),
+            #[cfg(feature = "media")]
+            listeners: None,
+        }
     }
 
     /// Shows [pictures that are posted](super::Host::picture) to these detectors, which ask these models.
     #[must_use]
     pub fn with_looks(mut self, detectors: Vec<Box<dyn DynDetector>>, models: ModelRegistry) -> Self {
         (self.looks, self.models) = (detectors, models);
+        self
+    }
+
+    /// Plays [sound that is sent](super::Host::sound) to these detectors.
+    #[cfg(feature = "media")]
+    #[must_use]
+    pub fn with_listeners(mut self, listeners: Listeners) -> Self {
+        self.listeners = Some(listeners);
         self
     }
 }
@@ -58,6 +77,8 @@ pub struct HostParts {
     pub pseudonyms: Option<Pseudonymizer>,
     /// The kinds of events.
     pub kinds: Kinds,
+    /// What is kept of streams beside the logs, so that it can be erased.
+    pub folder: Option<LiveFolder>,
     /// Limits.
     pub config: HostConfig,
     /// What this process does.
@@ -78,6 +99,7 @@ impl HostParts {
             consent: Consent::NONE,
             pseudonyms: None,
             kinds: Kinds::builtin(),
+            folder: None,
             config: HostConfig::default(),
             mode: HostMode::default(),
             reading: LogSourceConfig::default(),

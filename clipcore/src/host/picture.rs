@@ -2,6 +2,7 @@ use super::live::Live;
 use super::{Host, HostMode};
 use crate::consent::Consent;
 use crate::event::media::VideoFrame;
+use crate::pipeline::StreamStats;
 use crate::source::Posted;
 use crate::{Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
@@ -25,46 +26,58 @@ impl Host {
             return Err(Error::new(ErrorKind::Unsupported, text)
                 .with_hint("post them to a server that has all roles, or send face.expression events"));
         }
+        self.entered(stream, |live| {
+            let stats = running(stream, live, at)?;
+            let pictures = live.ways().pictures.ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, "nothing here looks at pictures")
+                    .with_hint("it takes models of faces: clipcore models pull yunet, and one of expressions; media is looked at by itself")
+            })?;
+            let at = self.place(&stats, at, time)?;
+            pictures.try_send(Posted { at, frame }).map_err(|_| {
+                Error::new(ErrorKind::Unavailable, "earlier pictures are still being looked at")
+                    .with_hint("one a second is enough")
+            })?;
+            Ok(at)
+        })
+        .await
+    }
+
+    /// Works with the stream, which is started where it is not live.
+    pub(super) async fn entered<T>(
+        &self,
+        stream: &StreamId,
+        work: impl FnOnce(&Live) -> Result<T>,
+    ) -> Result<T> {
         let live = match self.enter(stream) {
             Some(live) => live,
             None => self.start(stream, None).await?,
         };
-        let shown = self.show(stream, &live, at, time, frame);
+        let done = work(&live);
         live.leave(&*self.0.time);
-        shown
+        done
     }
 
-    fn show(
+    /// Where something lies that came with `at`, or with the time of day.
+    pub(super) fn place(
         &self,
-        stream: &StreamId,
-        live: &Live,
+        stats: &StreamStats,
         at: Option<Timestamp>,
         time: Option<WallTime>,
-        frame: VideoFrame,
     ) -> Result<Timestamp> {
-        let stats = live.stats();
-        let Some(stats) = stats.filter(|stats| at.is_some() || stats.clock.is_some()) else {
-            return Err(Error::new(ErrorKind::Unavailable, format!("the stream {stream} is starting")));
-        };
-        let pictures = live.pictures().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "nothing here looks at pictures")
-                .with_hint("it takes models of faces: clipcore models pull yunet, and one of expressions; media is looked at by itself")
-        })?;
-        let at = match (at, stats.clock.zip(stats.clock_wall)) {
-            (Some(at), _) => at,
+        match (at, stats.clock.zip(stats.clock_wall)) {
+            (Some(at), _) => Ok(at),
             (None, Some((clock, wall))) => {
                 let time = time.unwrap_or_else(|| self.0.time.wall());
-                clock.offset_micros(time.as_unix_micros().saturating_sub(wall.as_unix_micros()))
+                Ok(clock.offset_micros(time.as_unix_micros().saturating_sub(wall.as_unix_micros())))
             }
-            (None, None) => {
-                return Err(Error::invalid("this stream's clock does not know the time of day")
-                    .with_hint("say where the picture lies with ?at=SECONDS"));
-            }
-        };
-        pictures.try_send(Posted { at, frame }).map_err(|_| {
-            Error::new(ErrorKind::Unavailable, "earlier pictures are still being looked at")
-                .with_hint("one a second is enough")
-        })?;
-        Ok(at)
+            (None, None) => Err(Error::invalid("this stream's clock does not know the time of day")
+                .with_hint("say where it lies with \"at\", in seconds on the stream's timeline")),
+        }
     }
+}
+
+/// What the stream counts, once it runs and can place what came with `at` or without.
+pub(super) fn running(stream: &StreamId, live: &Live, at: Option<Timestamp>) -> Result<StreamStats> {
+    let stats = live.stats().filter(|stats| at.is_some() || stats.clock.is_some());
+    stats.ok_or_else(|| Error::new(ErrorKind::Unavailable, format!("the stream {stream} is starting")))
 }

@@ -49,4 +49,8 @@ impl StreamStore for RedisStreams {
         cmd.arg(&self.key).arg(stream.as_str()).arg(json);
         self.connection.query(&cmd).await
     }
+
+    async fn remove(&self, stream: &StreamId) -> Result<()> {
+        self.connection.query(redis::cmd("HDEL").arg(&self.key).arg(stream.as_str())).await
+    }
 }

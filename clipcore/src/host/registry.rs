@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{StreamSettings, StreamState};
 use crate::consent::Consent;
-use crate::durable::{blocking, create_dir, replace};
+use crate::durable::{blocking, create_dir, replace, sync_dir};
 use crate::{Error, ErrorKind, Result, StreamId};
 
 /// What is kept of a stream.
@@ -39,6 +39,15 @@ pub trait StreamStore: Send + Sync {
     /// # Errors
     /// `Io`, `DiskFull` or `Unavailable`.
     async fn save(&self, stream: &StreamId, known: &Known) -> Result<()>;
+
+    /// Keeps nothing of a stream any more.
+    ///
+    /// # Errors
+    /// `Unsupported` where what was kept stays; `Io` or `Unavailable`.
+    async fn remove(&self, stream: &StreamId) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "what is kept of a stream stays here")
+            .with_context("stream", stream))
+    }
 }
 
 /// One small file a stream, `DIR/STREAM.json`, replaced whole: for a host that is alone.
@@ -67,6 +76,15 @@ impl StreamStore for FileStreams {
         let path = self.0.join(format!("{stream}.json"));
         let text = serde_json::to_vec(known)?;
         blocking(move || replace(&path, &text)).await.map_err(|e| e.with_operation("host::save"))
+    }
+
+    async fn remove(&self, stream: &StreamId) -> Result<()> {
+        let path = self.0.join(format!("{stream}.json"));
+        let removed = blocking(move || match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(e, &path)),
+            _ => sync_dir(path.parent().unwrap_or(Path::new(""))),
+        });
+        removed.await.map_err(|e| e.with_operation("host::remove"))
     }
 }
 
@@ -111,6 +129,13 @@ impl Registry {
         self.saves.fetch_add(1, Ordering::SeqCst);
         self.known().insert(stream.clone(), known);
         Ok(())
+    }
+
+    /// Keeps nothing of a stream any more; whether something was known.
+    pub(super) async fn remove(&self, stream: &StreamId) -> Result<bool> {
+        self.store.remove(stream).await?;
+        self.saves.fetch_add(1, Ordering::SeqCst);
+        Ok(self.known().remove(stream).is_some())
     }
 
     /// Takes up what other processes have kept.

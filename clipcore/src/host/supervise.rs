@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::live::Live;
+use super::live::{Live, Ways};
 use super::registry::Known;
-use super::{Host, HostMode, StreamMake, StreamState};
+use super::{Host, HostMode, StreamState};
 use crate::pipeline::{Pipeline, StreamStats};
-use crate::source::{LogSource, LogSourceConfig, PictureSource, Posted};
+#[cfg(feature = "media")]
+use crate::source::SoundSource;
+use crate::source::{LogSource, LogSourceConfig, PictureSource};
 use crate::{Error, Result, StreamId};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
@@ -19,6 +21,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_secs(1);
 /// Pictures that may wait to be looked at.
 const PICTURES: usize = 2;
+/// Pieces of sound that may wait to be listened to, each of a second at most.
+#[cfg(feature = "media")]
+const SOUNDS: usize = 16;
 
 /// How a run has ended.
 enum Over {
@@ -30,11 +35,12 @@ enum Over {
 }
 
 pub(super) async fn supervise(host: Host, stream: StreamId, live: Arc<Live>) {
+    let _gone = live.gone.clone().drop_guard();
     let mut backoff = FIRST_BACKOFF;
     while !live.stop.is_cancelled() {
         let over = match build(&host, &stream, &live) {
-            Ok((pipeline, pictures)) => {
-                live.running(pipeline.handle(), pictures);
+            Ok((pipeline, ways)) => {
+                live.running(pipeline.handle(), ways);
                 run(&host, &stream, &live, pipeline).await
             }
             Err(error) => Over::Failed(error.to_string()),
@@ -70,11 +76,7 @@ pub(super) async fn supervise(host: Host, stream: StreamId, live: Arc<Live>) {
     }
 }
 
-fn build(
-    host: &Host,
-    stream: &StreamId,
-    live: &Arc<Live>,
-) -> Result<(Pipeline, Option<mpsc::Sender<Posted>>)> {
+fn build(host: &Host, stream: &StreamId, live: &Arc<Live>) -> Result<(Pipeline, Ways)> {
     let known = host.0.registry.find(stream).ok_or_else(|| super::unknown(stream))?;
     live.built_with(&known.settings);
     let settings = host.effective(&known.settings);
@@ -85,12 +87,19 @@ fn build(
         .with_repeat_counter(live.repeated.clone())
         .with_position(live.position.clone())
         .with_end(ended.clone());
-    let StreamMake { pipeline, mut spec, looks, models } = (host.0.factory)(stream, &settings)?;
-    let mut pictures = None;
-    if !looks.is_empty() {
+    let make = (host.0.factory)(stream, &settings)?;
+    let (pipeline, mut spec, mut ways) = (make.pipeline, make.spec, Ways::default());
+    if !make.looks.is_empty() {
         let (sender, posted) = mpsc::channel(PICTURES);
-        pictures = Some(sender);
-        spec = spec.with_source(PictureSource::new(posted, looks, models).with_end(ended));
+        ways.pictures = Some(sender);
+        let pictures = PictureSource::new(posted, make.looks, make.models);
+        spec = spec.with_source(pictures.with_end(ended.clone()));
+    }
+    #[cfg(feature = "media")]
+    if let Some(listeners) = make.listeners {
+        let (sender, heard) = mpsc::channel(SOUNDS);
+        ways.sounds = Some(sender);
+        spec = spec.with_source(SoundSource::new(heard, listeners).with_end(ended));
     }
     let (told, heard, keep) = (live.clone(), live.clone(), host.0.config.signals);
     let pipeline = pipeline
@@ -107,7 +116,7 @@ fn build(
         })
         .on_signal(move |signal| heard.signal(signal, keep))
         .build()?;
-    Ok((pipeline, pictures))
+    Ok((pipeline, ways))
 }
 
 fn clock_of(known: &Known) -> crate::source::LogSourceClock {
@@ -125,6 +134,7 @@ async fn run(host: &Host, stream: &StreamId, live: &Live, pipeline: Pipeline) ->
         tokio::select! {
             summary = &mut running => break summary,
             () = live.stop.cancelled(), if !handle.is_stopping() => handle.stop(),
+            () = live.abort.cancelled() => handle.abort(),
             () = live.reload.notified(), if !handle.is_stopping() => handle.stop(),
             () = host.0.time.sleep(LOOK), if !handle.is_stopping() && !has_media && !span.is_zero() => {
                 if live.is_idle(&*host.0.time, span) {

@@ -19,6 +19,7 @@ mod record;
 pub mod redis;
 
 pub use arrival::{Arrival, Arrived};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -59,6 +60,14 @@ pub struct Lease {
     /// The fencing token.
     pub token: u64,
 }
+
+/// What becomes of a record when a log is [rewritten](EventLog::rewrite): it is given the record's JSON, and gives what takes
+/// its place, or nothing where it may stay.
+pub type RewriteRecord = Arc<dyn Fn(&[u8]) -> Option<String> + Send + Sync>;
+
+/// What becomes of a checkpoint when they are [rewritten](EventLog::rewrite_checkpoints): it is given the consumer's name and
+/// state. `None` leaves it as it is, `Some(None)` deletes it.
+pub type RewriteState = Arc<dyn Fn(&str, &Value) -> Option<Option<Value>> + Send + Sync>;
 
 /// A partitioned, replayable log.
 ///
@@ -188,6 +197,33 @@ pub trait EventLog: Send + Sync {
         let _ = (partition, bytes);
         Ok(0)
     }
+
+    /// Changes what is there, for erasure. Every record that was acknowledged before the call and is still there is shown
+    /// to `change`; what takes its place has its offset. A log that cannot replace a record removes it instead. Reading and
+    /// appending go on meanwhile. Gives how many were changed.
+    ///
+    /// # Errors
+    /// `Unsupported` where what was written stays; `Io`, `DiskFull` or `Unavailable`: what was changed is changed, and
+    /// doing it again goes on.
+    async fn rewrite(&self, partition: u32, change: RewriteRecord) -> Result<usize> {
+        let _ = (partition, change);
+        Err(indelible())
+    }
+
+    /// The same for the checkpoints of a partition's consumers.
+    ///
+    /// # Errors
+    /// As [`rewrite`](Self::rewrite).
+    async fn rewrite_checkpoints(&self, partition: u32, change: RewriteState) -> Result<usize> {
+        let _ = (partition, change);
+        Err(indelible())
+    }
+}
+
+fn indelible() -> Error {
+    Error::new(ErrorKind::Unsupported, "what was written to this log cannot be taken out of it").with_hint(
+        "let its retention drop it; keys of pseudonyms that are destroyed make what is left anonymous",
+    )
 }
 
 /// The partition that a stream hashes to.

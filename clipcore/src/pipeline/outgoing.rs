@@ -122,6 +122,10 @@ impl Outgoing {
     /// A record of an earlier run: a clip's transition. Where a ready one's file lies, its cutter will say.
     pub(super) fn replay_clip(&mut self, clip: Clip) {
         self.ledger.logged_clip(&clip);
+        // Whoever changes a clip by hand delivers it.
+        if clip.edit > 0 {
+            return;
+        }
         let held = clip.state == ClipState::Ready && self.cameras.contains(&clip.camera);
         self.ledger.owe(Arc::new(Delivery::Clip { clip, file: None }), &self.sink_names, held);
     }

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::Pseudonymizer;
 use super::keys::{KeyRing, destroy};
-use super::scrub::{Deletions, Scrub, scrub, scrub_state};
+use super::scrub::{Deletions, Person, Pseudonyms, Scrub, scrub, scrub_state};
+use crate::cutter::clip_file_of;
 use crate::durable::{replace, sync_dir};
 use crate::event::{ChatMessage, Clock, Event};
 use crate::ids::random;
@@ -121,30 +122,18 @@ impl DataFolder {
             destroy(&key)?;
             erased.keys += 1;
         }
-        let consumer =
-            |name: &str| name.strip_suffix(stream.as_str()).is_some_and(|rest| rest.ends_with('-'));
         for log in &self.logs {
-            erased.checkpoints += log.checkpoints(|name, _, _| consumer(name).then_some(None))?;
+            erased.checkpoints += log.checkpoints(|name, _, _| is_of(name, stream).then_some(None))?;
         }
         let logs = self.scrub(&Scrub::Stream(stream))?;
         (erased.records, erased.checkpoints) = (logs.records, erased.checkpoints + logs.checkpoints);
-        erased.files += self.delete_clips(stream)?;
-        for name in ["recordings", "keys"] {
-            let path = self.dir.join(name).join(stream.as_str());
-            if path.is_dir() {
-                fs::remove_dir_all(&path).map_err(|e| Error::io(e, &path))?;
-                erased.files += 1;
-            }
-        }
+        erased.files += delete_media(&self.dir, stream)?;
+        erased.files += usize::from(remove_folder(&Self::keys_dir(&self.dir).join(stream.as_str()))?);
         let settings = self.dir.join("streams").join(format!("{stream}.json"));
         erased.files += usize::from(remove(&settings)?);
-        for path in self.line_files()? {
-            let gone = |line: &Value| {
-                let item = &line["delivery"];
-                [&line["stream"], &item["moment"]["stream"], &item["clip"]["clip"]["stream"]]
-                    .contains(&&Value::from(stream.as_str()))
-            };
-            erased.lines += without(&path, gone)?;
+        let lines = ["moments.jsonl", "clips.jsonl"].map(|name| self.dir.join(name));
+        for path in lines.into_iter().chain(letters(&self.dir)?) {
+            erased.lines += without(&path, |line| tells_of(line, stream))?;
         }
         Ok(erased)
     }
@@ -152,11 +141,12 @@ impl DataFolder {
     /// Takes the words of a person out, and puts a stand-in that nobody can trace in the place of their name and
     /// pseudonyms; what was made of many people's messages (moments, clips) stays.
     ///
-    /// Pseudonyms are found with the keys that are still there; under destroyed ones nobody can be found, or needs to.
+    /// `platform` is the part of an event's `source` before its first `:`; where it is not named, everybody of that name is
+    /// meant. Pseudonyms are found with the keys that are still there; under destroyed ones nobody can be found, or needs to.
     ///
     /// # Errors
     /// `Io` or `DiskFull`; doing it again goes on.
-    pub fn erase_user(&self, name: &str) -> Result<Erased> {
+    pub fn erase_user(&self, platform: Option<&str>, name: &str) -> Result<Erased> {
         let mut pseudonyms = Vec::new();
         let mut paths = KeyRing::stored(&Self::keys_dir(&self.dir), None)?;
         paths.push(self.dir.join("pseudonyms.key"));
@@ -164,7 +154,8 @@ impl DataFolder {
             pseudonyms.push(Pseudonymizer::load_or_create(path)?);
         }
         let stand_in = crate::hex(&random::<8>()?);
-        self.scrub(&Scrub::User { name, pseudonyms: &pseudonyms, stand_in: &stand_in })
+        let pseudonyms = Pseudonyms::Of(&pseudonyms);
+        self.scrub(&Scrub::User(&Person { platform, name, pseudonyms, stand_in: &stand_in }))
     }
 
     /// Takes words out that have been held for longer than `retain` (by the clock records around them; where there is no
@@ -267,31 +258,71 @@ impl DataFolder {
         }
         Ok(all)
     }
+}
 
-    fn line_files(&self) -> Result<Vec<PathBuf>> {
-        let mut files = vec![self.dir.join("moments.jsonl"), self.dir.join("clips.jsonl")];
-        let letters = self.dir.join("dead-letters");
-        if letters.is_dir() {
-            for entry in fs::read_dir(&letters).map_err(|e| Error::io(e, &letters))? {
-                files.push(entry.map_err(|e| Error::io(e, &letters))?.path());
+/// Whether a consumer of a log works for this stream.
+pub(super) fn is_of(consumer: &str, stream: &StreamId) -> bool {
+    ["pipeline-", "source-"].iter().any(|what| consumer.strip_prefix(what) == Some(stream.as_str()))
+}
+
+/// The files of dead letters.
+fn letters(dir: &Path) -> Result<Vec<PathBuf>> {
+    let dir = dir.join("dead-letters");
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(&dir).map_err(|e| Error::io(e, &dir))?;
+    entries.map(|entry| Ok(entry.map_err(|e| Error::io(e, &dir))?.path())).collect()
+}
+
+/// Whether a line of moments, clips or dead letters is of this stream.
+fn tells_of(line: &Value, stream: &StreamId) -> bool {
+    let item = &line["delivery"];
+    [&line["stream"], &item["moment"]["stream"], &item["clip"]["clip"]["stream"]]
+        .contains(&&Value::from(stream.as_str()))
+}
+
+/// Deletes the dead letters of a stream, but for those of sinks that are open and do so themselves; gives how many.
+pub(super) fn delete_letters(dir: &Path, stream: &StreamId, open: &[String]) -> Result<usize> {
+    let mut deleted = 0;
+    for path in letters(dir)? {
+        let sink = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if !open.contains(&sink) {
+            deleted += without(&path, |line| tells_of(line, stream))?;
+        }
+    }
+    Ok(deleted)
+}
+
+/// Deletes clips and recordings of a stream from a data folder; gives how many files and folders.
+pub(super) fn delete_media(dir: &Path, stream: &StreamId) -> Result<usize> {
+    let mut deleted = 0;
+    for clip in lines(&dir.join("clips.jsonl"))?.iter().filter(|c| c["stream"] == stream.as_str()) {
+        for path in ["path", "thumbnail", "preview"].iter().filter_map(|key| clip[key].as_str()) {
+            let path = Path::new(path);
+            // Only what lies in the folder is its own.
+            if path.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+                deleted += usize::from(remove(&dir.join(path))?);
             }
         }
-        Ok(files)
     }
-
-    fn delete_clips(&self, stream: &StreamId) -> Result<usize> {
-        let mut deleted = 0;
-        for clip in lines(&self.dir.join("clips.jsonl"))?.iter().filter(|c| c["stream"] == stream.as_str()) {
-            for path in ["path", "thumbnail", "preview"].iter().filter_map(|key| clip[key].as_str()) {
-                let path = Path::new(path);
-                // Only what lies in the folder is its own.
-                if path.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
-                    deleted += usize::from(remove(&self.dir.join(path))?);
-                }
+    // What a crash kept from being told of.
+    if let Ok(entries) = fs::read_dir(dir.join("clips")) {
+        for entry in entries.flatten() {
+            if clip_file_of(&entry.file_name().to_string_lossy(), stream).is_some() {
+                deleted += usize::from(remove(&entry.path())?);
             }
         }
-        Ok(deleted)
     }
+    Ok(deleted + usize::from(remove_folder(&dir.join("recordings").join(stream.as_str()))?))
+}
+
+fn remove_folder(path: &Path) -> Result<bool> {
+    if !path.is_dir() {
+        return Ok(false);
+    }
+    fs::remove_dir_all(path).map_err(|e| Error::io(e, path))?;
+    sync_dir(path.parent().unwrap_or(Path::new(""))).map(|()| true)
 }
 
 /// What is left where words are too old, or were taken back.

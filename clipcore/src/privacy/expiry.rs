@@ -154,7 +154,7 @@ impl Place<'_> {
         let (closed, newest) = self.log.segments(self.partition)?;
         let mut deletions = Deletions::default();
         for segment in closed.iter().filter(|segment| segment.base >= searched) {
-            let noted = self.log.rewrite(self.partition, *segment, deletions, |deletions, json| {
+            let noted = self.log.rewrite_segment(self.partition, *segment, deletions, |deletions, json| {
                 if memchr::memmem::find(json, b"chat.delete").is_some()
                     && let Ok(record) = serde_json::from_slice(json)
                 {
@@ -167,9 +167,10 @@ impl Place<'_> {
         if !deletions.is_empty() {
             let from = self.log.wordless_before(self.partition).await?;
             for segment in closed.iter().filter(|segment| segment.base >= from) {
-                let taken = self.log.rewrite(self.partition, *segment, deletions, |deletions, json| {
-                    Ok(changed(json, &Scrub::Deleted(deletions)))
-                });
+                let taken =
+                    self.log.rewrite_segment(self.partition, *segment, deletions, |deletions, json| {
+                        Ok(changed(json, &Scrub::Deleted(deletions)))
+                    });
                 let (records, back) = taken.await?;
                 (erased.records, deletions) = (erased.records + records, back);
             }
@@ -188,8 +189,9 @@ impl Place<'_> {
             if self.log.written(self.partition, segment).await?.is_some_and(|written| written >= held) {
                 break;
             }
-            let taken =
-                self.log.rewrite(self.partition, segment, (), |(), json| Ok(changed(json, &Scrub::Text)));
+            let taken = self
+                .log
+                .rewrite_segment(self.partition, segment, (), |(), json| Ok(changed(json, &Scrub::Text)));
             erased.records += taken.await?.0;
             self.log.set_wordless_before(self.partition, segment.end).await?;
         }

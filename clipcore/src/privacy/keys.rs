@@ -142,6 +142,27 @@ impl KeyRing {
         key
     }
 
+    /// Destroys all keys of a stream, in memory too; gives how many lay in the folder.
+    ///
+    /// # Errors
+    /// `Io`; doing it again goes on.
+    pub fn erase(&self, stream: &StreamId) -> Result<usize> {
+        // Held throughout, so that nobody makes or finds one meanwhile.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(of, _), _| of != stream);
+        let keys = Self::stored(&self.dir, Some(stream))?;
+        keys.iter().try_for_each(|key| destroy(key))?;
+        match std::fs::remove_dir_all(self.dir.join(stream.as_str())) {
+            Err(e) if e.kind() != Io::NotFound => Err(Error::io(e, &self.dir)),
+            _ => Ok(keys.len()),
+        }
+    }
+
+    /// All keys that are there.
+    pub(super) fn all(&self) -> Result<Vec<Pseudonymizer>> {
+        Self::stored(&self.dir, None)?.iter().map(|path| load(path)).collect()
+    }
+
     /// All keys of `stream` that are there, or of all streams.
     pub(super) fn stored(dir: &Path, stream: Option<&StreamId>) -> Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
@@ -223,6 +244,20 @@ mod tests {
             assert_eq!(err.kind(), ErrorKind::Corrupt, "{broken:?}: {err}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), broken, "a broken key must not be replaced");
         }
+    }
+
+    #[test]
+    fn keys_of_a_stream_that_is_erased_are_gone_from_memory_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let ring = KeyRing::new(dir.path(), Rotation::Day);
+        let pseudonyms = Pseudonymizer::rotating(ring.clone());
+        let (a, b) = (StreamId::new("a").unwrap(), StreamId::new("b").unwrap());
+        let name = |stream: &StreamId| pseudonyms.of(stream, None).unwrap().pseudonym("twitch", "ann");
+        let before = [name(&a), name(&b)];
+        assert_eq!(ring.erase(&a).unwrap(), 1);
+        assert_eq!(ring.erase(&a).unwrap(), 0);
+        assert!(!dir.path().join("a").exists());
+        assert!(name(&a) != before[0] && name(&b) == before[1]);
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod expiry;
 #[cfg(feature = "runtime")]
 mod keys;
 #[cfg(feature = "runtime")]
+mod live;
+#[cfg(feature = "runtime")]
 mod scrub;
 
 use std::fmt;
@@ -33,6 +35,10 @@ pub use data::{DataFolder, Erased, Holding};
 pub use expiry::{Expiry, ExpiryConfig};
 #[cfg(feature = "runtime")]
 pub use keys::{KeyRing, Rotation};
+#[cfg(feature = "runtime")]
+pub use live::LiveFolder;
+#[cfg(feature = "runtime")]
+pub(crate) use live::{Viewer, rewrites_of_stream, rewrites_of_viewer};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -83,6 +89,24 @@ impl Pseudonymizer {
         }
         let _ = (stream, time);
         Some(self.clone())
+    }
+
+    /// Destroys the keys of a stream, where they are its own; gives how many.
+    ///
+    /// # Errors
+    /// `Io`; doing it again goes on.
+    #[cfg(feature = "runtime")]
+    pub fn erase(&self, stream: &StreamId) -> crate::Result<usize> {
+        self.ring.as_ref().map_or(Ok(0), |ring| ring.erase(stream))
+    }
+
+    /// The keys of all streams that are there, and this one's own where keys do not rotate.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn all(&self) -> crate::Result<Vec<Self>> {
+        match &self.ring {
+            Some(ring) => ring.all(),
+            None => Ok(vec![self.clone()]),
+        }
     }
 
     /// The pseudonym of `user` on `platform`; where keys rotate, of what [`of`](Self::of) gives.

@@ -14,11 +14,39 @@ pub(super) enum Scrub<'a> {
     /// Everything of a stream.
     Stream(&'a StreamId),
     /// Whatever names a person: words go, the person gets a stand-in that nobody can trace.
-    User { name: &'a str, pseudonyms: &'a [Pseudonymizer], stand_in: &'a str },
+    User(&'a Person<'a>),
     /// Words.
     Text,
     /// Words that were taken back.
     Deleted(&'a Deletions),
+}
+
+/// What somebody may be called instead of their name.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pseudonyms<'a> {
+    /// Whatever these keys make of it.
+    Of(&'a [Pseudonymizer]),
+    /// One of these.
+    These(&'a HashSet<String>),
+}
+
+impl Pseudonyms<'_> {
+    fn contains(self, platform: &str, name: &str, said: &str) -> bool {
+        match self {
+            Self::Of(keys) => keys.iter().any(|keys| keys.pseudonym(platform, name) == said),
+            Self::These(known) => known.contains(said),
+        }
+    }
+}
+
+/// Somebody who is to be found.
+#[derive(Debug)]
+pub(super) struct Person<'a> {
+    /// The platform that named them; any where there is none.
+    pub(super) platform: Option<&'a str>,
+    pub(super) name: &'a str,
+    pub(super) pseudonyms: Pseudonyms<'a>,
+    pub(super) stand_in: &'a str,
 }
 
 /// What `chat.delete` events took back, by stream.
@@ -88,7 +116,7 @@ pub(super) fn scrub(record: &Value, what: &Scrub<'_>) -> Option<Value> {
         Scrub::Deleted(deletions) => {
             event["type"] == ChatMessage::KIND && deletions.covers(event) && wordless(event)
         }
-        Scrub::User { name, pseudonyms, stand_in } => nameless(event, name, pseudonyms, stand_in),
+        Scrub::User(person) => nameless(event, person),
     };
     if arrival && hit {
         let id = changed["data"]["event"]["id"].clone();
@@ -116,11 +144,14 @@ fn wordless(event: &mut Value) -> bool {
     chat && had(data.remove("text")) | had(data.remove("emotes"))
 }
 
-fn nameless(event: &mut Value, name: &str, pseudonyms: &[Pseudonymizer], stand_in: &str) -> bool {
+fn nameless(event: &mut Value, person: &Person<'_>) -> bool {
+    let Person { name, pseudonyms, stand_in, .. } = *person;
     let source = text(event, ["source", "source"]).to_owned();
     let platform = source.split_once(':').map_or(&*source, |(platform, _)| platform).to_owned();
-    let is_them =
-        |said: &str| said == name || pseudonyms.iter().any(|keys| keys.pseudonym(&platform, name) == said);
+    if person.platform.is_some_and(|wanted| wanted != platform) {
+        return false;
+    }
+    let is_them = |said: &str| said == name || pseudonyms.contains(&platform, name, said);
     let mut hit = false;
     for key in ["user", "by"] {
         if event["data"][key].as_str().is_some_and(is_them) {
@@ -202,7 +233,9 @@ mod tests {
     #[test]
     fn a_person_is_found_by_name_and_pseudonym_in_records_arrivals_and_states() {
         let keys = [Pseudonymizer::from_key([7; 32])];
-        let what = Scrub::User { name: "ann", pseudonyms: &keys, stand_in: "0123456789abcdef" };
+        let pseudonyms = Pseudonyms::Of(&keys);
+        let them = Person { platform: None, name: "ann", pseudonyms, stand_in: "0123456789abcdef" };
+        let what = Scrub::User(&them);
         let mut known = message();
         known["data"]["user"] = keys[0].pseudonym("twitch", "ann").into();
         for said in [message(), known] {
@@ -220,5 +253,9 @@ mod tests {
         let mut other = message();
         other["data"]["user"] = "bob".into();
         assert!(scrub(&other, &what).is_none());
+        for (platform, hits) in [("twitch", true), ("kick", false), ("", false)] {
+            let of = Person { platform: Some(platform), ..them };
+            assert_eq!(scrub(&message(), &Scrub::User(&of)).is_some(), hits, "{platform}");
+        }
     }
 }

@@ -78,6 +78,15 @@ fn runs<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<Run<'a>> {
     runs
 }
 
+/// What can be shown without a break.
+pub(super) fn stretches<'a>(segments: impl Iterator<Item = &'a Segment>) -> Vec<Span> {
+    let span = |run: &Run<'_>| Span {
+        start: Timestamp::from_micros(shown_from(run)),
+        end: Timestamp::from_micros(shown_until(run)),
+    };
+    runs(segments).iter().map(span).filter(|span| span.start < span.end).collect()
+}
+
 /// Finds what is recorded of `asked`; where a gap divides it, the part that holds `peak` (else the longest).
 pub(super) fn slice<'a>(
     segments: impl Iterator<Item = &'a Segment>,
@@ -268,6 +277,9 @@ mod tests {
     #[test]
     fn a_gap_keeps_the_part_with_the_peak_and_says_so() {
         let both = [segment(0, 0..31), segment(1, 150..301)];
+        let held: Vec<_> =
+            stretches(both.iter()).iter().map(|s| (s.start.as_secs_f64(), s.end.as_secs_f64())).collect();
+        assert_eq!(held, [(0.04, 1.28), (6.0, 12.08)]);
         let (_, end, why) = cut(&both, 0.2, 5.0, 1.0);
         assert_eq!((end, why.as_str()), (1.28, "ends 3.720 s early: a gap in the recording begins there"));
         let (start, end, why) = cut(&both, 1.0, 8.0, 7.0);

@@ -105,6 +105,11 @@ impl Recording {
         })
     }
 
+    /// What is recorded, as stretches that can be shown without a break, oldest first.
+    pub fn stretches(&self) -> Vec<Span> {
+        index::stretches(self.lock().segments.iter())
+    }
+
     /// The end of the newest session in the index, for a recorder that continues after a restart.
     pub fn newest_info(&self) -> Option<super::SegmentInfo> {
         self.lock().segments.back().map(|s| s.info.clone())

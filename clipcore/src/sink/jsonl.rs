@@ -9,7 +9,7 @@ use super::{ClipSink, Delivery};
 use crate::cutter::Clip;
 use crate::durable::{Durability, blocking};
 use crate::log::Receipt;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, StreamId};
 
 /// Writes `moments.jsonl` and `clips.jsonl`: one line for each transition, in the order of delivery.
 ///
@@ -40,6 +40,11 @@ struct Files {
 struct MomentKey {
     id: Arc<str>,
     rev: u32,
+}
+
+#[derive(Deserialize)]
+struct StreamKey {
+    stream: StreamId,
 }
 
 impl JsonlSink {
@@ -117,6 +122,17 @@ impl ClipSink for JsonlSink {
         Ok(receipt)
     }
 
+    async fn erase(&self, stream: &StreamId) -> Result<usize> {
+        let stream = stream.clone();
+        self.with_files(move |files| {
+            let of =
+                |line: &[u8]| serde_json::from_slice::<StreamKey>(line).is_ok_and(|l| l.stream == stream);
+            Ok(files.moments.erase(of)? + files.clips.erase(of)?)
+        })
+        .await
+        .map_err(|e| e.with_operation("jsonl::erase"))
+    }
+
     async fn close(&self) -> Result<()> {
         self.with_files(|files| {
             files.moments.sync()?;
@@ -184,6 +200,25 @@ mod tests {
         sink.deliver(&kit::moment("s", "a", 1)).await.unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("# a note\n\n{\"id\":7}\n{\"id\":\"a\""), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_erased_is_gone_and_may_come_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let sink = JsonlSink::open(dir.path()).await.unwrap();
+        for item in [kit::moment("s", "a", 1), kit::moment("t", "b", 1), kit::moment("s", "a", 2)] {
+            sink.deliver(&item).await.unwrap();
+        }
+        let s = StreamId::new("s").unwrap();
+        assert_eq!(sink.erase(&s).await.unwrap(), 2);
+        assert_eq!(sink.erase(&s).await.unwrap(), 0);
+        let text = || fs::read_to_string(dir.path().join("moments.jsonl")).unwrap();
+        assert!(!text().contains("\"s\"") && text().contains("\"t\""), "{}", text());
+        assert!(JsonlSink::open(dir.path()).await.is_err(), "it is still locked");
+        for (item, duplicate) in [(kit::moment("s", "a", 1), false), (kit::moment("t", "b", 1), true)] {
+            assert_eq!(sink.deliver(&item).await.unwrap().duplicate, duplicate);
+        }
+        assert_eq!(text().lines().count(), 2);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use crate::durable::{AppendFile, Durability, create_dir, sync_dir};
+use crate::durable::{AppendFile, Durability, create_dir, replace, sync_dir};
 use crate::{Error, Result};
 
 /// Lines of JSON with keys that tell them apart.
@@ -13,16 +13,13 @@ use crate::{Error, Result};
 pub(super) struct Lines<K> {
     file: AppendFile,
     seen: HashSet<K>,
+    key: fn(&[u8]) -> Option<K>,
     durability: Durability,
 }
 
 impl<K: Eq + Hash> Lines<K> {
     /// Opens or creates the file, takes its lock, learns which keys are there, and mends a torn last line.
-    pub(super) fn open(
-        path: &Path,
-        durability: Durability,
-        key: impl Fn(&[u8]) -> Option<K>,
-    ) -> Result<Self> {
+    pub(super) fn open(path: &Path, durability: Durability, key: fn(&[u8]) -> Option<K>) -> Result<Self> {
         let dir = path.parent().unwrap_or(Path::new(""));
         create_dir(dir)?;
         let mut file = AppendFile::open(path)?;
@@ -54,7 +51,7 @@ impl<K: Eq + Hash> Lines<K> {
             pos += read;
         }
         file.sync()?;
-        Ok(Self { file, seen, durability })
+        Ok(Self { file, seen, key, durability })
     }
 
     /// Writes a line unless its key is there; gives whether it was there.
@@ -66,6 +63,25 @@ impl<K: Eq + Hash> Lines<K> {
         self.file.append(json.as_bytes(), self.durability)?;
         self.seen.insert(key);
         Ok(false)
+    }
+
+    /// Takes lines out; gives how many. They count as never written.
+    pub(super) fn erase(&mut self, gone: impl Fn(&[u8]) -> bool) -> Result<usize> {
+        let path = self.file.path().to_owned();
+        let text = std::fs::read(&path).map_err(|e| Error::io(e, &path))?;
+        let all = || text.split_inclusive(|b| *b == b'\n');
+        let count = all().filter(|line| gone(line)).count();
+        if count == 0 {
+            return Ok(0);
+        }
+        let kept: Vec<u8> = all().filter(|line| !gone(line)).flatten().copied().collect();
+        replace(&path, &kept)?;
+        // The lock of the file that was replaced is held until the new one's is.
+        let file = AppendFile::open(&path)?;
+        file.lock("the file")?;
+        self.file = file;
+        self.seen = all().filter(|line| !gone(line)).filter_map(self.key).collect();
+        Ok(count)
     }
 
     /// Puts everything on the medium.

@@ -173,6 +173,16 @@ pub trait ClipSink: Send + Sync {
     /// Retryable or permanent; the item is not delivered.
     async fn deliver(&self, item: &Delivery) -> Result<Receipt>;
 
+    /// Takes out what it keeps of a stream, where that is in its power: what others were given stays with them. Gives how many
+    /// items it was. What is delivered of such a stream afterwards is new.
+    ///
+    /// # Errors
+    /// Retryable or permanent; doing it again goes on.
+    async fn erase(&self, stream: &StreamId) -> Result<usize> {
+        let _ = stream;
+        Ok(0)
+    }
+
     /// Called once after the last delivery: everything accepted is on its way or durable.
     ///
     /// # Errors
@@ -195,6 +205,9 @@ impl<S: ClipSink + ?Sized> ClipSink for Arc<S> {
     }
     async fn deliver(&self, item: &Delivery) -> Result<Receipt> {
         (**self).deliver(item).await
+    }
+    async fn erase(&self, stream: &StreamId) -> Result<usize> {
+        (**self).erase(stream).await
     }
     async fn close(&self) -> Result<()> {
         (**self).close().await

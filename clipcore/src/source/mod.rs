@@ -13,6 +13,9 @@ mod pictures;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod schedule;
+mod shown;
+#[cfg(feature = "media")]
+mod sound;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +28,8 @@ pub use pictures::{PictureSource, Posted};
 #[cfg(feature = "redis")]
 pub use redis::{RedisSource, RedisSourceConfig};
 pub use schedule::Schedule;
+#[cfg(feature = "media")]
+pub use sound::{Heard, Listeners, SoundSource};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;

@@ -2,12 +2,13 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Item, Source, SourceOutput};
-use crate::detector::{AnyDetector, DynDetector};
+use super::shown::Shown;
+use super::{Source, SourceOutput};
+use crate::detector::DynDetector;
+use crate::durable::blocking;
 use crate::event::media::VideoFrame;
-use crate::event::{AnyEvent, Event, Header, Stamped};
 use crate::model::ModelRegistry;
-use crate::{CameraId, Error, ErrorKind, Result, Timestamp};
+use crate::{Result, Timestamp};
 
 /// A picture that somebody sent.
 #[derive(Debug)]
@@ -26,13 +27,12 @@ pub struct PictureSource {
     pictures: mpsc::Receiver<Posted>,
     detectors: Vec<Box<dyn DynDetector>>,
     models: ModelRegistry,
-    camera: CameraId,
     ended: CancellationToken,
 }
 
 impl std::fmt::Debug for PictureSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PictureSource").field("camera", &self.camera).finish_non_exhaustive()
+        f.debug_struct("PictureSource").finish_non_exhaustive()
     }
 }
 
@@ -43,7 +43,7 @@ impl PictureSource {
         detectors: Vec<Box<dyn DynDetector>>,
         models: ModelRegistry,
     ) -> Self {
-        Self { pictures, detectors, models, camera: CameraId::main(), ended: CancellationToken::new() }
+        Self { pictures, detectors, models, ended: CancellationToken::new() }
     }
 
     /// Ends once `ended` is cancelled.
@@ -61,10 +61,8 @@ impl Source for PictureSource {
     }
 
     async fn run(self: Box<Self>, out: SourceOutput) -> Result<()> {
-        let Self { mut pictures, detectors, models, camera, ended } = *self;
-        let (stream, mut shown, mut failures) = (out.stream().clone(), Timestamp::MIN, 0);
-        let bind = |d| AnyDetector::new(d, stream.clone(), Some(camera.clone()), models.clone());
-        let mut detectors: Vec<AnyDetector> = detectors.into_iter().map(bind).collect();
+        let Self { mut pictures, detectors, models, ended } = *self;
+        let mut shown = Shown::new(out.stream(), "clipcore:pictures", detectors, &models);
         loop {
             let Posted { at, frame } = tokio::select! {
                 biased;
@@ -76,30 +74,13 @@ impl Source for PictureSource {
                 () = ended.cancelled() => return Ok(()),
                 () = out.stop().cancelled() => return Ok(()),
             };
-            shown = shown.max(at);
-            let mut header = Header::new(stream.clone(), shown, "clipcore:pictures", "");
-            header.camera = Some(camera.clone());
-            let event = AnyEvent::local(Stamped::new(header, frame));
-            let looked = tokio::task::spawn_blocking(move || {
-                for detector in detectors.iter_mut().filter(|d| d.wants(VideoFrame::KIND)) {
-                    detector.detect(&event);
-                }
-                detectors
-            });
-            detectors = looked.await.map_err(|error| {
-                Error::new(ErrorKind::Internal, "a detector of pictures panicked").with_source(error)
-            })?;
-            for detector in &mut detectors {
-                for signal in detector.take_signals() {
-                    out.send(Item::Signal(signal)).await?;
-                }
-                if detector.failures() > 0 && failures == 0 {
-                    let why = detector.last_failure().map(ToString::to_string).unwrap_or_default();
-                    let text = format!("{} goes on without some answers: {why}", detector.info().name);
-                    out.send(Item::Notice(text)).await?;
-                }
-                failures = failures.max(detector.failures());
-            }
+            shown = blocking(move || {
+                shown.reach(at);
+                shown.show(at, frame);
+                Ok(shown)
+            })
+            .await?;
+            shown.tell(&out).await?;
         }
     }
 }

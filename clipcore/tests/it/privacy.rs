@@ -204,7 +204,7 @@ async fn a_viewer_is_taken_out_of_log_inbox_and_checkpoints() {
     let others = count(dir, WORDS[1]);
     let who = pseudonyms(dir).of(&id("show"), Some(received)).unwrap().pseudonym("twitch", PEOPLE[0]);
     assert!(count(dir, &who) >= 62);
-    let erased = DataFolder::open(dir).unwrap().erase_user(PEOPLE[0]).unwrap();
+    let erased = DataFolder::open(dir).unwrap().erase_user(Some("twitch"), PEOPLE[0]).unwrap();
     assert_eq!((erased.records, erased.checkpoints), (121, 1), "{erased:?}");
     for gone in [&who, WORDS[0], "show-0-0", "show-59-0"] {
         assert_eq!(count(dir, gone), 0, "{gone}");

@@ -10,7 +10,7 @@ use clipcore::event::Kinds;
 use clipcore::host::{Host, HostMode, HostParts, StreamFactory, StreamMake, StreamSettings};
 use clipcore::log::{EventLog, FileLog, FileLogConfig};
 use clipcore::media::ffmpeg::Ffmpeg;
-use clipcore::privacy::{Expiry, Pseudonymizer};
+use clipcore::privacy::{Expiry, LiveFolder, Pseudonymizer};
 use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
 use clipcore::{Consent, Error, ErrorKind, Result, StreamId};
 
@@ -54,7 +54,9 @@ impl Parts {
         let catalog = Catalog::open(dir).await?;
         let mut sinks = own_sinks(config, dir).await?;
         sinks.push(Arc::new(catalog.clone().with_retry(Default::default())));
+        let folder = LiveFolder::new(dir, sinks.clone());
         let parts = parts(config, pseudonyms, inbox, log, factory(config, sinks)?);
+        let parts = HostParts { folder: Some(folder), ..parts };
         let host = Host::open(dir.join("streams"), parts).await?;
         Ok(Self {
             front: Some((host.clone(), catalog)),
@@ -78,13 +80,14 @@ impl Parts {
             let catalog = Catalog::open(dir).await?;
             let nobody: StreamFactory =
                 Arc::new(|_, _| Err(Error::new(ErrorKind::Unsupported, "this process runs no streams")));
+            let sinks: Vec<Arc<dyn ClipSink>> =
+                vec![Arc::new(catalog.clone().with_retry(Default::default()))];
             let parts = HostParts {
                 mode: HostMode::Front,
+                folder: Some(LiveFolder::new(dir, sinks.clone())),
                 ..parts(config, pseudonyms, inbox.clone(), log.clone(), nobody)
             };
             let host = Host::open_with(streams.clone(), parts).await?;
-            let sinks: Vec<Arc<dyn ClipSink>> =
-                vec![Arc::new(catalog.clone().with_retry(Default::default()))];
             all.deliverers.push(Deliverer::new(log.clone(), sinks, Position::None).with_root(dir));
             all.front = Some((host, catalog));
         }
@@ -141,10 +144,10 @@ fn parts(
 
 /// Puts streams together; models are loaded when the first stream needs them.
 fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFactory> {
-    let streams = Streams::new(config)?;
-    let config = config.clone();
+    let streams = Arc::new(Streams::new(config)?);
+    let config = Arc::new(config.clone());
     // Those of faces are loaded only where somebody agreed to that.
-    let models: [OnceLock<Models>; 2] = Default::default();
+    let models: Arc<[OnceLock<Models>; 2]> = Arc::default();
     Ok(Arc::new(move |stream: &StreamId, settings: &StreamSettings| {
         let consent = settings.consent.unwrap_or(config.consent);
         let cameras: Vec<_> =
@@ -165,9 +168,19 @@ fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFacto
             pipeline = pipeline.with_sink(sink.clone());
         }
         let made = StreamMake::new(pipeline, streams.spec(needed, stream, &cameras, consent, Ok)?);
-        // A stream with media has its pictures from there.
-        let looks = if cameras.is_empty() { streams.looks(needed, consent)? } else { Vec::new() };
-        Ok(made.with_looks(looks, needed.registry.clone()))
+        // A stream with media has its sound and pictures from there.
+        if !cameras.is_empty() {
+            return Ok(made);
+        }
+        let made = made.with_looks(streams.looks(needed, consent)?, needed.registry.clone());
+        if !streams.has_ears() {
+            return Ok(made);
+        }
+        let (streams, config, models) = (streams.clone(), config.clone(), models.clone());
+        Ok(made.with_listeners(Arc::new(move || {
+            let needed = loaded(&models[usize::from(consent.face)], &config, consent)?;
+            Ok((streams.ears(needed, consent)?, needed.registry.clone()))
+        })))
     }))
 }
 

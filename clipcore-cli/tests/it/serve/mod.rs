@@ -1,5 +1,6 @@
 //! `clipcore serve`: what a person sees who runs it and kills it.
 
+mod edit;
 mod published;
 mod roles;
 mod server;

@@ -43,7 +43,9 @@ use self::consumers::Consumers;
 use self::segment::Segment;
 use self::tail::Tail;
 use self::writer::{Request, View, Writer, lock};
-use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition};
+use super::{
+    Checkpoint, EventLog, Lease, Offset, Record, RewriteRecord, RewriteState, lines_of, no_partition,
+};
 use crate::durable::{self, Durability, blocking, create_dir, replace, sync_dir, write_error};
 use crate::event::Kinds;
 use crate::{Error, ErrorKind, Result, StreamId};
@@ -365,6 +367,22 @@ impl EventLog for FileLog {
         })
         .await
         .map_err(|e| e.with_operation("log::within"))
+    }
+
+    async fn rewrite(&self, partition: u32, change: RewriteRecord) -> Result<usize> {
+        let changed = self.rewrite_all(partition, change).await;
+        changed.map_err(|e| e.with_operation("log::rewrite"))
+    }
+
+    async fn rewrite_checkpoints(&self, partition: u32, change: RewriteState) -> Result<usize> {
+        let part = self.partition(partition)?;
+        let (dir, consumers) = (part.dir.clone(), part.consumers.clone());
+        blocking(move || {
+            let _consumers = lock(&consumers);
+            rewrite::checkpoints(&dir, &mut |consumer, state, _| change(consumer, state))
+        })
+        .await
+        .map_err(|e| e.with_operation("log::rewrite"))
     }
 }
 

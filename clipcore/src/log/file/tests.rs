@@ -300,3 +300,63 @@ async fn settings_and_records_that_cannot_be_are_refused_with_reasons() {
     let err = FileLogReader::open(dir.path().join("nowhere"), Kinds::builtin()).unwrap_err();
     assert_eq!(err.kind(), ErrorKind::NotFound);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_rewritten_while_it_is_read_and_appended_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Arc::new(
+        open(dir.path(), FileLogConfig { segment_bytes: 2000, ..FileLogConfig::default() }).await.unwrap(),
+    );
+    for n in 0..200 {
+        log.append(0, &[kit::marker(&format!("secret-{n}-{}", "x".repeat(n % 50)))]).await.unwrap();
+    }
+    let writer = tokio::spawn({
+        let log = log.clone();
+        async move {
+            for n in 0..200 {
+                log.append(0, &[kit::marker(&format!("later-{n}"))]).await.unwrap();
+            }
+        }
+    });
+    let reader = tokio::spawn({
+        let log = log.clone();
+        async move {
+            for round in 0..60 {
+                let (mut next, step) = (0, 1 + round % 7 * 20);
+                while next < 200 {
+                    let read = log.read(0, next, step).await.unwrap();
+                    assert_eq!(read[0].0, next, "records keep their offsets");
+                    next = read.last().unwrap().0 + 1;
+                }
+            }
+        }
+    });
+    for round in 0..10 {
+        let change: RewriteRecord = Arc::new(move |json: &[u8]| {
+            let json = std::str::from_utf8(json).unwrap();
+            let of_round = json.contains(&format!("secret-{round}-")) || json.contains(&format!("{round}-x"));
+            (of_round && json.contains("secret")).then(|| json.replace("secret", &"gone".repeat(round + 1)))
+        });
+        log.rewrite(0, change).await.unwrap();
+    }
+    writer.await.unwrap();
+    reader.await.unwrap();
+    let all: RewriteRecord = Arc::new(|json: &[u8]| {
+        let json = std::str::from_utf8(json).unwrap();
+        json.contains("secret").then(|| json.replace("secret", "gone"))
+    });
+    assert!(log.rewrite(0, all.clone()).await.unwrap() > 0);
+    assert_eq!(log.rewrite(0, all).await.unwrap(), 0, "there is nothing left to do");
+    let before = ids(&log).await;
+    assert!(before.len() == 400 && before.iter().all(|id| !id.contains("secret")));
+    log.trim(0, 100).await.unwrap();
+    drop(log);
+    let log = open(dir.path(), FileLogConfig::default()).await.unwrap();
+    let after = ids(&log).await;
+    assert_eq!(after[..], before[before.len() - after.len()..], "it opens again");
+    for entry in fs::read_dir(dir.path().join("0")).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(path.extension().is_none_or(|e| e != "tmp"), "{path:?} was left");
+        assert!(path.is_dir() || !fs::read_to_string(&path).unwrap().contains("secret"), "{path:?}");
+    }
+}

@@ -10,7 +10,7 @@ use super::writer::{View, lock};
 use super::{FileLog, rewrite, segment};
 use crate::Result;
 use crate::durable::blocking;
-use crate::log::Offset;
+use crate::log::{Offset, RewriteRecord};
 
 /// A segment that is not written to any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,18 @@ impl FileLog {
         self.partition(partition)?.call(Vec::new(), Vec::new(), true).await.map(drop)
     }
 
+    /// Goes through everything that was acknowledged.
+    pub(super) async fn rewrite_all(&self, partition: u32, change: RewriteRecord) -> Result<usize> {
+        self.roll(partition).await?;
+        let mut all = 0;
+        for segment in self.segments(partition)?.0 {
+            let change = change.clone();
+            let done = self.rewrite_segment(partition, segment, (), move |(), json| Ok(change(json)));
+            all += done.await?.0;
+        }
+        Ok(all)
+    }
+
     /// When the segment was last written, in microseconds since 1970; nothing where it was trimmed away.
     pub(crate) async fn written(&self, partition: u32, segment: Closed) -> Result<Option<i64>> {
         let path = segment::path(&self.partition(partition)?.dir, segment.base);
@@ -45,7 +57,7 @@ impl FileLog {
 
     /// Goes through the records of a closed segment with `state`; where `change` gives another JSON it takes the record's place.
     /// Gives the state back, with how many were changed.
-    pub(crate) async fn rewrite<T: Send + 'static>(
+    pub(crate) async fn rewrite_segment<T: Send + 'static>(
         &self,
         partition: u32,
         segment: Closed,

@@ -35,6 +35,7 @@ mod keys;
 mod scripts;
 mod writer;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -49,7 +50,9 @@ use self::keys::Keys;
 use self::scripts::Scripts;
 use self::writer::RedisWriter;
 use super::appends::{Request, Writer};
-use super::{Checkpoint, EventLog, Lease, Offset, Record, lines_of, no_partition, stale};
+use super::{
+    Checkpoint, EventLog, Lease, Offset, Record, RewriteRecord, RewriteState, lines_of, no_partition, stale,
+};
 use crate::event::Kinds;
 use crate::ids::random;
 use crate::redis::{Connection, RedisUrl};
@@ -401,5 +404,49 @@ impl EventLog for RedisLog {
         let mut call = self.scripts.within.call(&[&keys.log, &keys.sizes]);
         call.arg(bytes);
         self.reads.run(&self.scripts.within, &call).await
+    }
+
+    /// Entries of a stream cannot be replaced: what would be another is removed.
+    async fn rewrite(&self, partition: u32, change: RewriteRecord) -> Result<usize> {
+        let keys = &self.partition(partition)?.keys;
+        let (mut from, mut removed) = ("-".to_owned(), 0);
+        loop {
+            let mut cmd = redis::cmd("XRANGE");
+            cmd.arg(&keys.records).arg(&from).arg("+").arg("COUNT").arg(READ);
+            let found: Vec<(String, Vec<Vec<u8>>)> = self.reads.query(&cmd).await?;
+            let Some((last, _)) = found.last() else { return Ok(removed) };
+            from = format!("({last}");
+            let json = |fields: &[Vec<u8>]| fields.get(1).is_some_and(|json| change(json).is_some());
+            let gone: Vec<&String> = found.iter().filter(|(_, f)| json(f)).map(|(entry, _)| entry).collect();
+            if !gone.is_empty() {
+                let mut cmd = redis::cmd("XDEL");
+                cmd.arg(&keys.records).arg(gone);
+                removed += self.writes.query::<usize>(&cmd).await?;
+            }
+        }
+    }
+
+    async fn rewrite_checkpoints(&self, partition: u32, change: RewriteState) -> Result<usize> {
+        let keys = &self.partition(partition)?.keys;
+        let all: HashMap<String, String> =
+            self.reads.query(redis::cmd("HGETALL").arg(&keys.checkpoints)).await?;
+        let mut changed = 0;
+        for (consumer, found) in all {
+            let mut parts = found.splitn(3, ' ');
+            let (Some(writer), Some(call), Some(json)) = (parts.next(), parts.next(), parts.next()) else {
+                continue;
+            };
+            let Ok(saved) = serde_json::from_str::<Checkpoint>(json) else { continue };
+            let Some(state) = change(&consumer, &saved.state) else { continue };
+            let mut cmd = redis::cmd(if state.is_some() { "HSET" } else { "HDEL" });
+            cmd.arg(&keys.checkpoints).arg(&consumer);
+            if let Some(state) = state {
+                let json = serde_json::to_string(&Checkpoint { state, ..saved })?;
+                cmd.arg(format!("{writer} {call} {json}"));
+            }
+            self.writes.query::<()>(&cmd).await?;
+            changed += 1;
+        }
+        Ok(changed)
     }
 }

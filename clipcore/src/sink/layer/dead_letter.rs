@@ -8,7 +8,7 @@ use crate::durable::{Durability, blocking};
 use crate::log::Receipt;
 use crate::sink::lines::Lines;
 use crate::sink::{ClipSink, Delivery};
-use crate::{ErrorKind, Result};
+use crate::{ErrorKind, Result, StreamId};
 
 /// One line of a dead-letter file: what could not be delivered, and why. It is all that is needed to deliver
 /// it later.
@@ -123,6 +123,18 @@ impl<S: ClipSink> ClipSink for DeadLetterLayer<S> {
             }
             Err(e) => Err(error.with_context("dead_letter", e)),
         }
+    }
+
+    async fn erase(&self, stream: &StreamId) -> Result<usize> {
+        let erased = self.inner.erase(stream).await?;
+        let (lines, stream) = (self.lines.clone(), stream.clone());
+        let put_aside = blocking(move || {
+            let of = |line: &[u8]| {
+                serde_json::from_slice::<DeadLetter>(line).is_ok_and(|l| *l.delivery.stream() == stream)
+            };
+            lines.lock().unwrap_or_else(PoisonError::into_inner).erase(of)
+        });
+        Ok(erased + put_aside.await?)
     }
 
     async fn close(&self) -> Result<()> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::Receipt;
 use crate::sink::{ClipSink, Delivery};
-use crate::{Result, config, stable_id};
+use crate::{Result, StreamId, config, stable_id};
 
 /// The longest that is waited because the other side asks for it.
 const MAX_ASKED: Duration = Duration::from_secs(3600);
@@ -118,6 +118,10 @@ impl<S: ClipSink> ClipSink for RetryLayer<S> {
                 result => return result,
             }
         }
+    }
+
+    async fn erase(&self, stream: &StreamId) -> Result<usize> {
+        self.inner.erase(stream).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::log::Receipt;
 use crate::sink::{ClipSink, Delivery};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, StreamId};
 
 /// Ends calls of a sink that take too long with a retryable `Timeout`.
 ///
@@ -55,6 +55,10 @@ impl<S: ClipSink> ClipSink for TimeoutLayer<S> {
 
     async fn deliver(&self, item: &Delivery) -> Result<Receipt> {
         self.limit(self.inner.deliver(item), "sink::deliver").await
+    }
+
+    async fn erase(&self, stream: &StreamId) -> Result<usize> {
+        self.limit(self.inner.erase(stream), "sink::erase").await
     }
 
     async fn close(&self) -> Result<()> {

@@ -20,7 +20,7 @@ use super::{ClipSink, Delivery};
 use crate::log::redis::check_prefix;
 use crate::log::{Receipt, Record};
 use crate::redis::{Channels, Connection, Lua, RedisUrl};
-use crate::{Error, ErrorKind, Result, config};
+use crate::{Error, ErrorKind, Result, StreamId, config};
 
 /// How moments and clips go to Redis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,6 +101,29 @@ impl ClipSink for RedisSink {
     async fn check(&self) -> Result<()> {
         let pong = self.connection.query::<String>(&redis::cmd("PING")).await;
         pong.map(drop).map_err(|e| e.with_operation("redis::check"))
+    }
+
+    async fn erase(&self, stream: &StreamId) -> Result<usize> {
+        let tag = format!("{{{}:{stream}}}", self.config.prefix);
+        let mut erased = 0;
+        for what in ["moments", "clips"] {
+            let key = format!("{tag}:{what}");
+            erased += self.connection.query::<usize>(redis::cmd("XLEN").arg(&key)).await?;
+            self.connection.query::<()>(redis::cmd("UNLINK").arg(&key)).await?;
+        }
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut cmd = redis::cmd("SCAN");
+            cmd.arg(&cursor).arg("MATCH").arg(format!("{tag}:delivered:*")).arg("COUNT").arg(1000);
+            let (next, keys): (String, Vec<String>) = self.connection.query(&cmd).await?;
+            if !keys.is_empty() {
+                self.connection.query::<()>(redis::cmd("UNLINK").arg(keys)).await?;
+            }
+            if next == "0" {
+                return Ok(erased);
+            }
+            cursor = next;
+        }
     }
 
     async fn deliver(&self, item: &Delivery) -> Result<Receipt> {

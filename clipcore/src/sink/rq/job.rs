@@ -51,7 +51,15 @@ impl Job {
         if config.retries > 0 {
             fields.push(("retries_left", config.retries.to_string().into_bytes()));
         }
-        Ok(Self { id: format!("clipcore-{}", clip.id), fields })
+        Ok(Self { id: format!("clipcore-{}", name_of(clip)), fields })
+    }
+}
+
+/// What tells a clip's job from others: one that was cut anew by hand is another file, and has another job.
+pub(super) fn name_of(clip: &Clip) -> String {
+    match clip.edit {
+        0 => clip.id.to_string(),
+        edit => format!("{}-{edit}", clip.id),
     }
 }
 

@@ -76,7 +76,7 @@ impl Default for RqSinkConfig {
 /// Makes one job for each finished clip; see the [module](self).
 ///
 /// It [wants](ClipSink::wants) `ready` clips only, and makes one job a clip, however often it is delivered; a clip
-/// that gets its pictures later has had its job. A receipt's `location` is the job's key.
+/// that gets its pictures later has had its job, one that is cut anew by hand gets another. A receipt's `location` is the job's key.
 ///
 /// # Errors
 /// `Unavailable` (retryable) where the queue is full or the server cannot be reached; `Timeout`, `DiskFull` (the
@@ -148,7 +148,7 @@ impl ClipSink for RqSink {
         let prefix = &self.config.key_prefix;
         let (key, queue) =
             (format!("{prefix}job:{}", job.id), format!("{prefix}queue:{}", self.config.queue));
-        let known = format!("{prefix}clipcore:{}:{}", self.config.queue, clip.id);
+        let known = format!("{prefix}clipcore:{}:{}", self.config.queue, job::name_of(clip));
         let mut call = self.script.call(&[&key, &queue, &format!("{prefix}queues"), &known]);
         call.arg(&job.id).arg(self.config.max_queued).arg(self.config.remember.as_secs().max(1));
         for (field, value) in &job.fields {

@@ -343,7 +343,7 @@ impl To16k {
     }
 
     /// The instant of the next block; `None` before the first window.
-    pub(super) fn next(&self) -> Option<Timestamp> {
+    pub(in crate::source) fn next(&self) -> Option<Timestamp> {
         (self.rate > 0).then(|| self.instant(0).offset_micros(-self.resampler.as_ref().map_or(0, delay_us)))
     }
 

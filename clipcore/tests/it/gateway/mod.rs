@@ -1,7 +1,9 @@
 //! The gateway as a program that talks to it sees it: real requests over the loopback.
 
 mod access;
+mod erase;
 mod feed;
 mod hostile;
 mod ingest;
 mod server;
+mod sound;

@@ -5,17 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clipcore::StreamId;
 use clipcore::catalog::Catalog;
 use clipcore::clock::SystemTimeSource;
-use clipcore::detector::MarkerDetector;
+use clipcore::detector::{Loudness, MarkerDetector};
 use clipcore::event::Kinds;
 use clipcore::fusion::FusionConfig;
 use clipcore::gateway::{Gateway, GatewayConfig, GatewayParts, ServeConfig, Token, Tokens, serve};
 use clipcore::host::{Host, HostConfig, HostParts, StreamMake, StreamSettings};
 use clipcore::log::{FileLog, FileLogConfig};
+use clipcore::model::ModelRegistry;
 use clipcore::pipeline::{Pipeline, StreamSpec};
-use clipcore::sink::ClipSink;
+use clipcore::privacy::{DataFolder, KeyRing, LiveFolder, Pseudonymizer, Rotation};
+use clipcore::sink::{ClipSink, JsonlSink};
+use clipcore::source::Listeners;
+use clipcore::{Consent, StreamId};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -25,6 +28,11 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Settings {
     pub(super) gateway: GatewayConfig,
     pub(super) host: HostConfig,
+    pub(super) consent: Consent,
+    /// Who listens; somebody who knows loud from quiet where absent.
+    pub(super) ears: Option<Listeners>,
+    /// How long it takes until somebody listens.
+    pub(super) slow_ears: Duration,
     pub(super) tokens: Vec<Token>,
     pub(super) head: Option<Duration>,
 }
@@ -47,18 +55,30 @@ impl Server {
         let catalog = Catalog::open(dir).await.unwrap();
         let fusion = FusionConfig { refractory: Some(Duration::from_secs(2)), ..FusionConfig::default() };
         let fusion = fusion.factory().unwrap();
-        let sink: Arc<dyn ClipSink> = Arc::new(catalog.clone());
+        let sinks: Vec<Arc<dyn ClipSink>> =
+            vec![Arc::new(catalog.clone()), Arc::new(JsonlSink::open(dir).await.unwrap())];
+        let folder = Some(LiveFolder::new(dir, sinks.clone()));
+        let ears = settings.ears.clone();
         let factory = move |stream: &StreamId, _: &StreamSettings| {
             let fusion = fusion.clone();
             let builder = Pipeline::builder()
                 .with_fusion(move |stream| fusion(stream))
-                .with_detector(|_| Ok(Box::new(MarkerDetector::default())))
-                .with_sink(sink.clone());
-            Ok(StreamMake::new(builder, StreamSpec::new(stream.clone())))
+                .with_detector(|_| Ok(Box::new(MarkerDetector::default())));
+            let builder = sinks.iter().fold(builder, |builder, sink| builder.with_sink(sink.clone()));
+            let listeners = ears.clone().unwrap_or_else(|| {
+                Arc::new(move || {
+                    std::thread::sleep(settings.slow_ears);
+                    Ok((vec![Box::new(Loudness::default())], ModelRegistry::default()))
+                })
+            });
+            Ok(StreamMake::new(builder, StreamSpec::new(stream.clone())).with_listeners(listeners))
         };
         let parts = HostParts::new(Arc::new(inbox), Arc::new(log), Arc::new(factory));
-        let host =
-            Host::open(dir.join("streams"), HostParts { config: settings.host, ..parts }).await.unwrap();
+        let keys = KeyRing::new(DataFolder::keys_dir(dir), Rotation::Day);
+        let pseudonyms = Some(Pseudonymizer::rotating(keys));
+        let parts =
+            HostParts { config: settings.host, consent: settings.consent, pseudonyms, folder, ..parts };
+        let host = Host::open(dir.join("streams"), parts).await.unwrap();
         let gateway = Gateway::new(GatewayParts {
             host: host.clone(),
             catalog: catalog.clone(),

@@ -314,6 +314,7 @@ fn clip(moment: &Moment, camera: &CameraId, state: ClipState) -> Clip {
         fps: None,
         bytes: None,
         sha256: None,
+        edit: 0,
         trace: moment.trace.clone(),
     }
 }

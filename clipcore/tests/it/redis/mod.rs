@@ -1,5 +1,6 @@
 //! What goes over Redis, against real servers.
 
+mod erase;
 mod log;
 #[cfg(feature = "rq")]
 mod rq;
