@@ -414,6 +414,13 @@ pub async fn log_claimed<L: EventLog>(
     assert!(second.token > first.token, "a later lease must have a larger token");
     refuses(&one, &first, span).await;
 
+    // Its owner has died and been started again.
+    let again = done("open", open().await);
+    let Some(back) = claim(&again, "two").await else { panic!("what it had is not given to an owner again") };
+    refuses(&two, &second, span).await;
+    let second = back;
+    let two = again;
+
     // It runs out while its owner lives on and does not know.
     let (mut third, mut there) = (None, 0);
     for _ in 0..15 {

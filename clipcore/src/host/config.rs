@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::consent::Consent;
+use crate::ids::random;
 use crate::source::LogSourceClock;
 
 /// How a host is set up.
@@ -64,7 +65,8 @@ pub enum HostMode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerConfig {
-    /// Its name among the workers, in logs; one is made up where it is empty.
+    /// Its name among the workers, which no other has: one that is started again under its name has at once what it had. One
+    /// is made up where it is empty.
     pub name: String,
     /// How long a claim lasts that is not renewed: so long nobody acts for the streams of a worker that has died.
     #[serde(with = "crate::config::secs")]
@@ -74,11 +76,12 @@ pub struct WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// Its name, or one that says what this process does.
+    /// Its name, or one that says what this process does and that nobody else has.
     pub(crate) fn name_or(&self, what: &str) -> String {
-        match &*self.name {
-            "" => format!("{what}-{}", std::process::id()),
-            name => name.to_owned(),
+        match (&*self.name, random::<4>()) {
+            ("", Ok(number)) => format!("{what}-{}-{}", std::process::id(), crate::hex(&number)),
+            ("", Err(_)) => format!("{what}-{}", std::process::id()),
+            (name, _) => name.to_owned(),
         }
     }
 }

@@ -54,6 +54,21 @@ impl KafkaStreams {
     }
 }
 
+impl KafkaStreams {
+    async fn write(&self, stream: &StreamId, text: &str) -> Result<()> {
+        let record = FutureRecord::to(&self.topic).partition(0).key(stream.as_str());
+        // Without a payload it is a mark that compaction drops with what was there.
+        let record = if text.is_empty() { record } else { record.payload(text) };
+        match self.producer.send(record, self.config.timeout).await {
+            Ok(delivery) => {
+                self.committed.note(delivery.offset);
+                Ok(())
+            }
+            Err((e, _)) => Err(explain(&e, &self.config)),
+        }
+    }
+}
+
 #[async_trait]
 impl StreamStore for KafkaStreams {
     async fn load(&self) -> Result<BTreeMap<StreamId, Known>> {
@@ -87,13 +102,10 @@ impl StreamStore for KafkaStreams {
 
     async fn save(&self, stream: &StreamId, known: &Known) -> Result<()> {
         let json = serde_json::to_string(known)?;
-        let record = FutureRecord::to(&self.topic).partition(0).key(stream.as_str()).payload(&json);
-        match self.producer.send(record, self.config.timeout).await {
-            Ok(delivery) => {
-                self.committed.note(delivery.offset);
-                Ok(())
-            }
-            Err((e, _)) => Err(explain(&e, &self.config).with_operation("kafka_streams::save")),
-        }
+        self.write(stream, &json).await.map_err(|e| e.with_operation("kafka_streams::save"))
+    }
+
+    async fn remove(&self, stream: &StreamId) -> Result<()> {
+        self.write(stream, "").await.map_err(|e| e.with_operation("kafka_streams::remove"))
     }
 }

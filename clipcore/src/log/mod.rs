@@ -133,8 +133,8 @@ pub trait EventLog: Send + Sync {
     /// `Io` or `Unavailable`.
     async fn acquire(&self, partition: u32, owner: &str) -> Result<Lease>;
 
-    /// Takes over a partition for so long, unless somebody has [claimed](Self::claim) it for a time that is not over:
-    /// then `None`. The log's own clock counts.
+    /// Takes over a partition for so long, unless somebody of another name has [claimed](Self::claim) it for a time that is
+    /// not over: then `None`.
     ///
     /// # Errors
     /// `Unsupported` where the log cannot tell, `Io` or `Unavailable`.

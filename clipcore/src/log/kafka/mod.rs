@@ -28,7 +28,8 @@
 //! # Leases
 //! All owners of a partition use one transactional id: whoever [acquires](EventLog::acquire) or [claims](EventLog::claim) it makes
 //! Kafka refuse the former owner's checkpoints and [appends](EventLog::append_as). A claim runs out for those who have seen
-//! it unrenewed for its span, each by a clock of its own; whoever has just come waits for the whole span. Where Kafka ends a
+//! it unrenewed for its span, each by a clock of its own; whoever has just come waits for the whole span, but has at
+//! once what was claimed under its own name. Where Kafka ends a
 //! transaction that took too long, its owner goes on under a new epoch of the id, unless another has come. A lease is used
 //! through the log that acquired it.
 

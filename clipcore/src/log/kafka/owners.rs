@@ -212,8 +212,9 @@ impl Owners {
             _ => at,
         };
         let over = at.saturating_sub(since) >= Duration::from_millis(now.span_ms);
+        let own = now.owner == owner;
         self.seen = Some((now, since));
-        if over { self.take(owner, span) } else { Ok(None) }
+        if over || own { self.take(owner, span) } else { Ok(None) }
     }
 
     /// Nothing where somebody else was faster.

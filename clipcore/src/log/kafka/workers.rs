@@ -96,7 +96,8 @@ impl Workers {
         }
         let Some(producer) = &self.producer else { return Ok(()) };
         let topic = self.config.checkpoint_topic();
-        let record = FutureRecord::to(&topic).partition(0).key(key).payload(text);
+        let record = FutureRecord::to(&topic).partition(0).key(key);
+        let record = if text.is_empty() { record } else { record.payload(text) };
         match block_on(producer.send(record, self.config.timeout)) {
             Ok(delivery) => {
                 self.committed.note(delivery.offset);

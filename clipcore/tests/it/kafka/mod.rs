@@ -57,6 +57,10 @@ async fn streams_are_the_same_everywhere(kafka: &Kafka) {
         let all = store.load().await.unwrap();
         assert_eq!((all.len(), &all[&a]), (2, &second));
     }
+    one.remove(&a).await.unwrap();
+    for store in [&one, &two, &open().await] {
+        assert_eq!(store.load().await.unwrap().into_keys().collect::<Vec<_>>(), std::slice::from_ref(&b));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! Clips of a live stream while the processes die that record it, cut them, deliver them and answer for them: each moment's clip
-//! is delivered once, whole, and the catalogue knows what was delivered.
+//! Clips of a live stream, recorded on one of two hosts, while the processes die that record it, cut them, deliver them and
+//! answer for them: each moment's clip is delivered once, whole, and the catalogue knows what was delivered.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,6 +40,9 @@ pub(super) fn none_is_lost_and_none_cut_twice(kind: Kind, test: &str, moments: u
     let mut all = Deployment::new(dir.path(), &broker);
     all.env.extend(SETTINGS.map(|(key, value)| (key, value.to_owned())));
     all.env.insert("CLIPCORE__MEDIA__GIVE_UP", "6".to_owned());
+    // Long enough for a worker to be started again, however busy the machine is.
+    all.env.insert("CLIPCORE__SHARED__WORKER__CLAIM", "8".to_owned());
+    all.named = true;
     all.env.insert("CLIPCORE__SINKS__OBJECT_STORE__URL", store.to_str().unwrap().to_owned());
 
     // Both on one machine, with one folder.
@@ -53,6 +56,8 @@ pub(super) fn none_is_lost_and_none_cut_twice(kind: Kind, test: &str, moments: u
         until(PATIENCE, said, || recorded_until(&host).is_some_and(|end| end >= secs));
     };
     reach(&worker, 13.0);
+    // Another host, which would record from then on what it took over.
+    let _other = all.worker(1, "other", &broker);
     for moment in 0..moments {
         let at = recorded_until(&host).unwrap();
         all.post(&format!("{path}/markers"), "POST", &json!({"label": format!("m{moment}")}).to_string());
@@ -110,6 +115,7 @@ pub(super) fn none_is_lost_and_none_cut_twice(kind: Kind, test: &str, moments: u
         .collect();
     assert_eq!(stored.len(), files(&store, "mp4").len(), "a clip is stored twice");
     assert_eq!(files(&host.join("clips"), "mp4").len(), moments, "a clip was cut under two names");
+    assert_eq!(recorded_until(&dir.path().join("other")), None, "the stream went where its recording is not");
     let mut whole = 0;
     for clip in &delivered {
         let path = &stored[clip["id"].as_str().unwrap()];

@@ -59,6 +59,8 @@ impl Drop for Process {
 pub(super) struct Deployment<'a> {
     dir: &'a Path,
     pub(super) env: HashMap<&'static str, String>,
+    /// Whether workers have names of their own, under which they have at once what they had before.
+    pub(super) named: bool,
     gateway: Option<Server>,
     /// What has died, by role.
     pub(super) kills: HashMap<&'static str, u32>,
@@ -66,7 +68,7 @@ pub(super) struct Deployment<'a> {
 
 impl<'a> Deployment<'a> {
     pub(super) fn new(dir: &'a Path, broker: &Broker) -> Self {
-        Self { dir, env: broker.settings(), gateway: None, kills: HashMap::new() }
+        Self { dir, env: broker.settings(), named: false, gateway: None, kills: HashMap::new() }
     }
 
     pub(super) fn gateway(&mut self) -> &Server {
@@ -87,6 +89,9 @@ impl<'a> Deployment<'a> {
     pub(super) fn worker(&self, which: usize, data: &str, broker: &Broker) -> Process {
         let mut env = self.env.clone();
         env.insert("CLIPCORE__SHARED__URL", broker.url_of(which));
+        if self.named {
+            env.insert("CLIPCORE__SHARED__WORKER__NAME", format!("host-{which}"));
+        }
         let command = broker.way_of(which).command(PROGRAM);
         Process::start(self.dir, command, &format!("worker-{which}"), data, "fuse", &env)
     }
