@@ -406,8 +406,11 @@ pub async fn log_claimed<L: EventLog>(
         assert_eq!(claim(&two, "two").await, None, "a claim that is renewed has run out");
     }
 
-    for (log, span, there) in [(&one, span, 1), (&two, span, 2), (&one, Duration::ZERO, 1), (&two, span, 1)] {
-        assert_eq!(done("attend", log.attend(span).await), there, "workers are counted wrong");
+    let none = Duration::ZERO;
+    for (log, worker, span, there) in
+        [(&one, "one", span, 1), (&two, "two", span, 2), (&one, "two", span, 2), (&one, "one", none, 1)]
+    {
+        assert_eq!(done("attend", log.attend(worker, span).await), there, "workers are counted wrong");
     }
     done("renew for no time", one.renew(&first, Duration::ZERO).await);
     let Some(second) = claim(&two, "two").await else { panic!("what was given back is still held") };
@@ -425,7 +428,7 @@ pub async fn log_claimed<L: EventLog>(
     let (mut third, mut there) = (None, 0);
     for _ in 0..15 {
         sleep(span / 3).await;
-        there = done("attend", one.attend(span).await);
+        there = done("attend", one.attend("one", span).await);
         if third.is_none() {
             third = claim(&one, "one").await;
         }

@@ -30,7 +30,9 @@ impl Worker {
         self.count().await;
         // One that has died and been started again counts twice for a while: nothing is given up for the dead.
         self.give_up(self.share(self.counts.iter().min()));
-        let most = self.share(self.counts.back());
+        // One that has just been started takes all that is free, and so whatever it had before.
+        let begins = self.counts.len() < 2;
+        let most = self.share(if begins { None } else { self.counts.back() });
         let mut free: Vec<u32> = (0..partitions).filter(|p| !self.owned.contains_key(p)).collect();
         let mut gained = false;
         while !free.is_empty() && self.owned.len() < most {
@@ -47,7 +49,7 @@ impl Worker {
     /// Says that it is there, and takes note of how many are.
     async fn count(&mut self) {
         // As long as claims, so that what a dead worker had and its share become free together.
-        match self.host.0.log_shared.whole().attend(self.config.claim).await {
+        match self.host.0.log_shared.whole().attend(&self.name, self.config.claim).await {
             Ok(workers) => self.counts.push_back(workers),
             Err(error) => tracing::debug!("it is not known how many workers there are: {error}"),
         }

@@ -192,7 +192,7 @@ impl Worker {
             }
         }
         join_all(self.owned.values().map(|owned| self.release(&owned.lease))).await;
-        if let Err(error) = host.0.log_shared.whole().attend(Duration::ZERO).await {
+        if let Err(error) = host.0.log_shared.whole().attend(&self.name, Duration::ZERO).await {
             tracing::debug!("others are not told that a worker has gone: {error}");
         }
     }

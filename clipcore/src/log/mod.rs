@@ -153,14 +153,13 @@ pub trait EventLog: Send + Sync {
         Err(Error::new(ErrorKind::Unsupported, "this log cannot be shared by several workers"))
     }
 
-    /// Says that this process is one of the workers that share the log's partitions, for so long from now on; zero: not any
-    /// more. Gives how many there are, itself counted, as far as it is known: a worker that has died counts until its time
-    /// is over.
+    /// Says that `worker` is one of those that share the log's partitions, for so long from now on; zero: not any more. Gives
+    /// how many there are, itself counted, as far as it is known: a worker that has died counts until its time is over.
     ///
     /// # Errors
     /// `Io` or `Unavailable`.
-    async fn attend(&self, span: Duration) -> Result<usize> {
-        let _ = span;
+    async fn attend(&self, worker: &str, span: Duration) -> Result<usize> {
+        let _ = (worker, span);
         Ok(1)
     }
 

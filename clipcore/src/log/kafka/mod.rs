@@ -3,7 +3,7 @@
 //! ```text
 //! clipcore.log          one message a call of append: key the stream's id, value the records, one line of JSON each
 //! clipcore.checkpoints  compacted: key "lease" or "checkpoint:CONSUMER", value JSON with the fencing token; in partition 0
-//!                       also "worker:ID" of those that share the log
+//!                       also "worker:NAME" of those that share the log
 //! ```
 //!
 //! `clipcore` is the [prefix](KafkaLogConfig::prefix); partition n of the one belongs to partition n of the other. Both topics are
@@ -200,7 +200,7 @@ impl KafkaLog {
                 Partition { appends: Writer::start(remote), reader, committed, owners }
             })
             .collect();
-        let workers = Arc::new(Mutex::new(Workers::new(&config, &writer)));
+        let workers = Arc::new(Mutex::new(Workers::new(&config)));
         Ok(Self { partitions, config, kinds, admin: OnceLock::new(), workers })
     }
 
@@ -348,9 +348,11 @@ impl EventLog for KafkaLog {
         self.owners(lease.partition, "kafka_log::renew", move |owners| owners.renew(&held, span)).await
     }
 
-    async fn attend(&self, span: Duration) -> Result<usize> {
-        let workers = self.workers.clone();
-        blocking(move || lock(&workers).attend(span)).await.map_err(|e| e.with_operation("kafka_log::attend"))
+    async fn attend(&self, worker: &str, span: Duration) -> Result<usize> {
+        let (workers, worker) = (self.workers.clone(), worker.to_owned());
+        blocking(move || lock(&workers).attend(&worker, span))
+            .await
+            .map_err(|e| e.with_operation("kafka_log::attend"))
     }
 
     async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()> {

@@ -27,8 +27,6 @@ struct Word {
 /// One process's view of them. Its calls block.
 pub(super) struct Workers {
     config: KafkaLogConfig,
-    /// This process's own key.
-    key: String,
     times: u64,
     producer: Option<Producer>,
     reader: Reader,
@@ -41,15 +39,14 @@ pub(super) struct Workers {
 
 impl std::fmt::Debug for Workers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Workers").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Workers").field("words", &self.words).finish_non_exhaustive()
     }
 }
 
 impl Workers {
-    pub(super) fn new(config: &KafkaLogConfig, process: &str) -> Self {
+    pub(super) fn new(config: &KafkaLogConfig) -> Self {
         Self {
             config: config.clone(),
-            key: format!("{KEY}{process}"),
             times: 0,
             producer: None,
             reader: Reader::new(config, config.checkpoint_topic(), 0),
@@ -60,12 +57,11 @@ impl Workers {
         }
     }
 
-    pub(super) fn attend(&mut self, span: Duration) -> Result<usize> {
+    pub(super) fn attend(&mut self, worker: &str, span: Duration) -> Result<usize> {
         self.times += 1;
         let word = Word { span_ms: span.as_millis() as u64, times: self.times };
         let json = if span.is_zero() { String::new() } else { serde_json::to_string(&word)? };
-        let key = self.key.clone();
-        self.say(&key, &json)?;
+        self.say(&format!("{KEY}{worker}"), &json)?;
         let (words, next, now) = (&mut self.words, &mut self.next, self.clock.elapsed());
         self.reader.read(*next, &self.committed, |offset, key, value| {
             *next = offset + 1;

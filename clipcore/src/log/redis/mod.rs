@@ -347,10 +347,10 @@ impl EventLog for RedisLog {
         owners(&answer, lease, keys)
     }
 
-    async fn attend(&self, span: Duration) -> Result<usize> {
+    async fn attend(&self, worker: &str, span: Duration) -> Result<usize> {
         let key = format!("{}:workers", self.config.prefix);
         let mut call = self.scripts.attend.call(&[&key]);
-        call.arg(&self.writer).arg(span.as_millis() as u64);
+        call.arg(worker).arg(span.as_millis() as u64);
         self.writes.run(&self.scripts.attend, &call).await
     }
 
