@@ -142,7 +142,7 @@ impl PcmSpec {
                 bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
             }
         };
-        if let Some(wrong) = samples.iter().position(|s| !(s.abs() <= MAX_LEVEL)) {
+        if let Some(wrong) = samples.iter().position(|s| s.is_nan() || s.abs() > MAX_LEVEL) {
             return Err(Error::invalid(format!("sample {wrong} is {}, which is no sound", samples[wrong]))
                 .with_hint("samples are numbers from -1 to 1"));
         }
