@@ -54,7 +54,7 @@ fn subject(stream: &StreamId) -> String {
 
 fn read_into(read: &mut Read, dir: &Path, view: &Mutex<View>, kinds: &Kinds, max: usize) -> Result<()> {
     let subject = read.subject.take();
-    let subject = subject.as_ref().map(|text| memchr::memmem::Finder::new(text));
+    let subject = subject.as_ref().map(memchr::memmem::Finder::new);
     let mut bytes = 0;
     while read.looked < max && bytes < MAX_BYTES {
         let mut from = read.next;
