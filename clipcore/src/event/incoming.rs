@@ -49,7 +49,7 @@ impl Incoming {
     }
 
     /// Its W3C `traceparent`, where it has one.
-    pub(crate) fn trace(&self) -> Option<&str> {
+    pub fn trace(&self) -> Option<&str> {
         self.parts.trace.as_deref()
     }
 

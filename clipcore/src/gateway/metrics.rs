@@ -2,6 +2,7 @@
 //! user or a token.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -143,14 +144,22 @@ pub(super) fn text(app: &App) -> String {
 /// The same for scrapers that do not read OpenMetrics: Prometheus' text format 0.0.4, which has no exemplars and no units, and
 /// calls a counter by the name of its sample.
 pub(super) fn classic(text: &str) -> String {
+    fn counter(line: &str) -> Option<&str> {
+        line.strip_prefix("# TYPE ")?.strip_suffix(" counter")
+    }
+    let counters: HashSet<&str> = text.lines().filter_map(counter).collect();
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
         if line.starts_with("# UNIT") || line.starts_with("# EOF") {
             continue;
         }
-        match line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter")) {
-            Some(name) => out.push_str(&format!("# TYPE {name}_total counter")),
-            None => out.push_str(line.split_once(" # {").map_or(line, |(sample, _)| sample)),
+        let about =
+            ["# TYPE ", "# HELP "].into_iter().find_map(|word| Some((word, line.strip_prefix(word)?)));
+        match about.and_then(|(word, rest)| Some((word, rest.split_once(' ')?))) {
+            Some((word, (name, rest))) if counters.contains(name) => {
+                out.push_str(&format!("{word}{name}_total {rest}"));
+            }
+            _ => out.push_str(line.split_once(" # {").map_or(line, |(sample, _)| sample)),
         }
         out.push('\n');
     }
@@ -176,7 +185,11 @@ mod tests {
 
         let classic = classic(&open);
         assert!(bucket(&classic).ends_with("\"} 1") && !classic.contains(trace), "{classic}");
-        assert!(classic.contains("# TYPE clipcore_http_requests_total counter\n"), "{classic}");
+        for line in
+            ["# TYPE clipcore_http_requests_total counter\n", "# HELP clipcore_http_requests_total Answers"]
+        {
+            assert!(classic.contains(line), "{classic}");
+        }
         assert!(!classic.contains("# UNIT") && !classic.contains("# EOF"), "{classic}");
     }
 }
