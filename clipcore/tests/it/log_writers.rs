@@ -1,7 +1,8 @@
 //! Writers to a log on a server, for tests in which the server fails.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use clipcore::conformance::log as kit;
 use clipcore::log::{EventLog, Record};
@@ -10,14 +11,16 @@ use tokio::task::JoinHandle;
 /// Writers that each repeat what failed, as the pipeline does.
 pub(crate) struct Writers {
     stop: Arc<AtomicBool>,
+    written: Arc<AtomicUsize>,
     tasks: Vec<JoinHandle<Vec<String>>>,
 }
 
 impl Writers {
     pub(crate) fn start(log: &Arc<impl EventLog + 'static>, count: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let written = Arc::new(AtomicUsize::new(0));
         let write = |writer: usize| {
-            let (log, stop) = (log.clone(), stop.clone());
+            let (log, stop, written) = (log.clone(), stop.clone(), written.clone());
             tokio::spawn(async move {
                 let mut acknowledged = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
@@ -26,16 +29,21 @@ impl Writers {
                         assert!(e.is_retryable(), "{e}");
                     }
                     acknowledged.push(id);
+                    written.fetch_add(1, Ordering::Relaxed);
                 }
                 acknowledged
             })
         };
         let tasks = (0..count).map(write).collect();
-        Self { stop, tasks }
+        Self { stop, written, tasks }
     }
 
-    /// Ends them, and holds what was acknowledged, at least `least` records, against what is there.
+    /// Ends them once more than `least` records are acknowledged, and holds those against what is there.
     pub(crate) async fn compare(self, log: &impl EventLog, least: usize) {
+        let begun = Instant::now();
+        while self.written.load(Ordering::Relaxed) <= least && begun.elapsed() < Duration::from_secs(60) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         self.stop.store(true, Ordering::Relaxed);
         let mut acknowledged = Vec::new();
         for task in self.tasks {
