@@ -115,7 +115,8 @@ impl TestStream {
     pub fn write(&self, path: &Path) {
         let (w, h) = self.size;
         let rate = 48_000;
-        let sound = path.with_extension("melody");
+        // The same stream may be made in two containers at a time.
+        let sound = PathBuf::from(format!("{}.melody", path.display()));
         let mut command = Command::new("ffmpeg");
         command.args(["-v", "error", "-y"]).env("SVT_LOG", "1");
         if self.video != Video::None {
