@@ -31,21 +31,24 @@ export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((cores < 4 ? 3 * cores : cores +
 features=()
 tests() { "${cargo[@]}" test --workspace --no-fail-fast "${features[@]}" 2>&1 | tee "$work/tests.log"; }
 
-each_feature() { # each feature alone, and none; accelerators together, since each only asks more of one library
-    local feature accelerators=()
+each_feature() { # each feature alone, and none; accelerators together, and those that add little of their own
+    local feature accelerators=() small=()
     "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features || return 1
     for feature in $(awk '/^\[features\]/ { on = 1; next } /^\[/ { on = 0 } on && /^[a-z]/ { print $1 }' clipcore/Cargo.toml); do
         case $feature in
             default | full) continue ;; # the tests have these
             onnx-*) accelerators+=("$feature") ;;
+            redis-tls | rq | catalog | object-store) small+=("$feature") ;;
             *)
                 printf 'feature %s\n' "$feature"
                 "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features --features "$feature" || return 1
                 ;;
         esac
     done
-    printf 'features %s\n' "${accelerators[*]}"
-    "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features --features "${accelerators[*]}"
+    for feature in "${small[*]}" "${accelerators[*]}"; do
+        printf 'features %s\n' "$feature"
+        "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features --features "$feature" || return 1
+    done
 }
 
 examples() { # those that need no input of their own
@@ -96,7 +99,7 @@ kafka() {
 api() {
     scripts/api.sh --install >"$work/api.log" 2>&1 ||
         { skip "the API's description" "pip could not install schemathesis: $(tail -n 1 "$work/api.log")"; return; }
-    "${cargo[@]}" build --quiet -p clipcore-cli && scripts/api.sh 10
+    scripts/api.sh 10 # of the program that the tests have built
 }
 
 wasm() { "${cargo[@]}" check --quiet -p clipcore --lib --no-default-features --target wasm32-unknown-unknown; }
@@ -106,6 +109,7 @@ rq_workers
 s3_server
 kafka
 step "tests" tests
+step "API" api
 step "features" each_feature
 if [ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null)" ]; then
     step "wasm32" wasm
@@ -113,7 +117,6 @@ else
     skip "wasm32" "the target is not installed (rustup target add wasm32-unknown-unknown)"
 fi
 step "examples" examples
-step "API" api
 step "wheel" scripts/wheel.sh
 if "${cargo[@]}" clippy --version >/dev/null 2>&1; then
     step "clippy" "${cargo[@]}" clippy --quiet --workspace --all-targets -- -D warnings
