@@ -35,19 +35,30 @@ class Loop:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
+    def run(self, work: Awaitable[None]) -> None:
         """Runs to the end; called from clipcore's threads."""
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="clipcore-sinks", daemon=True)
-                self._thread.start()
-            waiting = asyncio.run_coroutine_threadsafe(work if self.is_callers else _returned(work), self._loop)
-            self._waiting.add(waiting)
+        coroutine: Coroutine[Any, Any, BaseException | None] = _finished(work)
+        begun: list[Awaitable[Any]] = [coroutine, work]
         try:
-            raised = waiting.result()
+            with self._lock:
+                if self._loop is None:
+                    self._loop = asyncio.new_event_loop()
+                    self._thread = threading.Thread(target=self._loop.run_forever, name="clipcore-sinks", daemon=True)
+                    self._thread.start()
+                if not self.is_callers:
+                    coroutine = _returned(coroutine)
+                    begun.insert(0, coroutine)
+                waiting = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+                self._waiting.add(waiting)
+            try:
+                raised = waiting.result()
+            finally:
+                self._waiting.discard(waiting)
         finally:
-            self._waiting.discard(waiting)
+            # A loop that has ended meanwhile begins none of them, and Python warns of those that nobody closes.
+            for part in begun:
+                if inspect.iscoroutine(part) and inspect.getcoroutinestate(part) == inspect.CORO_CREATED:
+                    part.close()
         if raised is not None:
             raise raised
 
@@ -79,7 +90,7 @@ def caller(sink: Sink, folder: Path, loop: Loop, keep: object) -> Callable[[str,
         item = record(kind, text, folder, keep)
         result = sink(item)
         if inspect.isawaitable(result):
-            loop.run(_finished(result))
+            loop.run(result)
 
     return call
 
@@ -88,7 +99,7 @@ async def _finished(work: Awaitable[None]) -> None:
     await work
 
 
-async def _returned(work: Coroutine[Any, Any, None]) -> BaseException | None:
+async def _returned(work: Awaitable[None]) -> BaseException | None:
     """What it raises where that would end the loop that all sinks share."""
     try:
         await work
