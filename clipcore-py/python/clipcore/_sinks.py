@@ -99,7 +99,7 @@ async def _finished(work: Awaitable[None]) -> None:
     await work
 
 
-async def _returned(work: Awaitable[None]) -> BaseException | None:
+async def _returned(work: Awaitable[Any]) -> BaseException | None:
     """What it raises where that would end the loop that all sinks share."""
     try:
         await work
