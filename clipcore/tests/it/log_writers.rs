@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clipcore::conformance::log as kit;
 use clipcore::log::{EventLog, Record};
@@ -40,10 +40,13 @@ impl Writers {
 
     /// Ends them once more than `least` records are acknowledged, and holds those against what is there.
     pub(crate) async fn compare(self, log: &impl EventLog, least: usize) {
-        let begun = Instant::now();
-        while self.written.load(Ordering::Relaxed) <= least && begun.elapsed() < Duration::from_secs(60) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let enough = async {
+            while self.written.load(Ordering::Relaxed) <= least {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // That there are too few is told below.
+        let _ = tokio::time::timeout(Duration::from_secs(60), enough).await;
         self.stop.store(true, Ordering::Relaxed);
         let mut acknowledged = Vec::new();
         for task in self.tasks {
