@@ -47,7 +47,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let log = output::start_log(cli.global.verbose, cli.global.quiet).map_err(anyhow::Error::from);
-    match log.and_then(|traces| cli.run().inspect(|_| drop(traces))) {
+    match log.and_then(|_traces| cli.run()) {
         Ok(code) => code,
         Err(e) => {
             let code = exit::of(&e);

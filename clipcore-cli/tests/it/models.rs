@@ -7,8 +7,12 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use clipcore::conformance::onnx::OnnxFile;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
+
+use crate::support::certificates::certificates;
+use crate::support::programs::require;
 
 /// A model of its own, 600 KB, and its card.
 fn model() -> Vec<u8> {
@@ -50,14 +54,14 @@ fn serve(bytes: Vec<u8>, broken: usize) -> (String, Arc<Mutex<Vec<String>>>) {
     (url, asked)
 }
 
-/// The same over TLS; also gives the certificate, which nobody vouches for, as PEM.
-fn serve_tls(bytes: Vec<u8>, broken: usize) -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+/// The same over TLS, with the certificate in `authority`, a folder of certificates.
+fn serve_tls(authority: &Path, bytes: Vec<u8>, broken: usize) -> String {
+    let certificate = CertificateDer::from_pem_file(authority.join("server.crt")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(authority.join("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.unwrap().with_no_client_auth();
-    let config = Arc::new(config.with_single_cert(vec![made.cert.der().clone()], key).unwrap());
+    let config = Arc::new(config.with_single_cert(vec![certificate], key).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}/mine.onnx", listener.local_addr().unwrap().port());
     std::thread::spawn(move || {
@@ -72,7 +76,7 @@ fn serve_tls(bytes: Vec<u8>, broken: usize) -> (String, String) {
             }
         }
     });
-    (url, made.cert.pem())
+    url
 }
 
 fn answer(mut stream: impl Read + Write, bytes: &[u8], broken: bool) -> String {
@@ -141,10 +145,15 @@ fn a_download_that_broke_off_goes_on_where_it_stopped_and_is_checked() {
 
 #[test]
 fn over_https_the_server_must_be_vouched_for() {
+    if !require("pull over HTTPS", &["openssl"]) {
+        return;
+    }
+    let authority = tempfile::tempdir().unwrap();
+    certificates(authority.path());
     let bytes = model();
-    let (url, certificate) = serve_tls(bytes.clone(), 1);
+    let url = serve_tls(authority.path(), bytes.clone(), 1);
     let dir = folder(&url, &bytes);
-    let file = dir.path().join("authority.pem");
+    let file = authority.path().join("ca.crt");
     let pull = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clipcore"));
         command.args(["models", "pull", "mine"]).env("CLIPCORE__MODELS__DIR", dir.path());
@@ -155,7 +164,6 @@ fn over_https_the_server_must_be_vouched_for() {
     let nobody = pull().env("SSL_CERT_FILE", dir.path().join("mine.toml")).output().unwrap();
     assert!(said(&nobody).contains("SSL_CERT_FILE names a PEM file"), "{}", said(&nobody));
 
-    std::fs::write(&file, certificate).unwrap();
     let broken = pull().env("SSL_CERT_FILE", &file).output().unwrap();
     assert!(said(&broken).contains("goes on where it stopped"), "{}", said(&broken));
     let done = pull().env("SSL_CERT_FILE", &file).output().unwrap();
@@ -228,7 +236,7 @@ fn sound(dir: &Path) -> std::path::PathBuf {
 
 #[test]
 fn a_bad_model_costs_its_detector_and_the_stream_goes_on_and_says_so() {
-    if !crate::support::programs::require("a bad model", &["ffmpeg"]) {
+    if !require("a bad model", &["ffmpeg"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

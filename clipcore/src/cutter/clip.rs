@@ -136,6 +136,14 @@ fn never(edit: &u32) -> bool {
     *edit == 0
 }
 
+/// The name of a clip's file in `clips/`: stream, start and id, and which edit it is of one that was cut anew.
+#[cfg(feature = "media")]
+pub(super) fn clip_file(clip: &Clip) -> String {
+    let Clip { stream, id, asked, edit, .. } = clip;
+    let edit = if never(edit) { String::new() } else { format!(".{edit}") };
+    format!("{stream}_{:09.3}_{id}{edit}.mp4", asked.start.as_secs_f64().max(0.0))
+}
+
 /// What is left of the name of a file in `clips/` behind its stream and start, where it is one of `stream`'s.
 #[cfg(feature = "runtime")]
 pub(crate) fn clip_file_of<'n>(name: &'n str, stream: &StreamId) -> Option<&'n str> {

@@ -12,7 +12,9 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::cut::{CutReport, CutRequest, PreparedHead, cut, prepare_head};
-use super::{Clip, ClipState, Cutter, Deliveries, Profile, Span, clip_file_of, clip_id, stills, verify};
+use super::{
+    Clip, ClipState, Cutter, Deliveries, Profile, Span, clip_file, clip_file_of, clip_id, stills, verify,
+};
 use crate::fusion::{Moment, MomentState};
 use crate::media::ffmpeg::Ffmpeg;
 use crate::recorder::{Pin, Recording};
@@ -270,8 +272,7 @@ impl Inner {
     }
 
     async fn make(self: &Arc<Self>, clip: &Clip, peak: Timestamp) -> Result<(String, CutReport)> {
-        let name =
-            format!("{}_{:09.3}_{}.mp4", self.stream, clip.asked.start.as_secs_f64().max(0.0), clip.id);
+        let name = clip_file(clip);
         let path = self.out.join("clips").join(&name);
         let done = {
             let path = path.clone();

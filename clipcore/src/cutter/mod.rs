@@ -17,6 +17,8 @@ mod stills;
 mod verify;
 
 use async_trait::async_trait;
+#[cfg(feature = "media")]
+use clip::clip_file;
 #[cfg(feature = "runtime")]
 pub(crate) use clip::clip_file_of;
 pub use clip::{Clip, ClipState, Profile, Span, clip_id};

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::cut::{CutRequest, cut};
 use super::media::{fill, in_clips, picture_at};
-use super::{Clip, ClipState, Profile, Span, stills};
+use super::{Clip, ClipState, Profile, Span, clip_file, stills};
 use crate::media::ffmpeg::Ffmpeg;
 use crate::recorder::Recording;
 use crate::{Error, ErrorKind, Result, Timestamp};
@@ -42,9 +42,16 @@ pub fn recut(
         ));
     }
     recording.check_room()?;
-    let edit = clip.edit + 1;
-    let start = span.start.as_secs_f64().max(0.0);
-    let path = out.join("clips").join(format!("{}_{start:09.3}_{}.{edit}.mp4", clip.stream, clip.id));
+    let mut other = Clip {
+        state: ClipState::Ready,
+        url: None,
+        thumbnail: None,
+        preview: None,
+        asked: span,
+        edit: clip.edit + 1,
+        ..clip.clone()
+    };
+    let path = out.join("clips").join(clip_file(&other));
     let ffmpeg = Ffmpeg::default();
     let request = CutRequest { span, peak, profile: Profile::Exact };
     let report = cut(&ffmpeg, recording, &request, None, &path).map_err(|e| match e.kind() {
@@ -52,16 +59,7 @@ pub fn recut(
         ErrorKind::NotFound => Error::new(ErrorKind::Conflict, e.message().to_owned()),
         _ => e,
     })?;
-    let mut other = Clip {
-        state: ClipState::Ready,
-        path: in_clips(&path),
-        url: None,
-        thumbnail: None,
-        preview: None,
-        asked: span,
-        edit,
-        ..clip.clone()
-    };
+    other.path = in_clips(&path);
     fill(&mut other, report);
     if (clip.thumbnail.is_some() || clip.preview.is_some())
         && let Some(achieved) = other.achieved

@@ -24,6 +24,8 @@ mod marker;
 mod normalizer;
 mod signal;
 mod state;
+#[cfg(feature = "onnx")]
+mod tape;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod testing;
@@ -35,7 +37,7 @@ use std::time::Duration;
 
 pub use audio_level::AudioLevelDetector;
 #[cfg(feature = "onnx")]
-pub use audio_tagger::{AudioTagger, AudioTaggerConfig, Place, Tagger, Tape};
+pub use audio_tagger::{AudioTagger, AudioTaggerConfig, Tagger};
 pub use chat_burst::{ChatBurst, ChatBurstConfig, ChatInput};
 pub use chat_keyword::{ChatKeyword, ChatKeywordConfig};
 pub use chat_lexicon::{ChatLexicon, ChatLexiconConfig};
@@ -46,6 +48,8 @@ pub use marker::MarkerDetector;
 pub use normalizer::{Normalizer, NormalizerConfig, NormalizerState};
 use serde_json::Value;
 pub use signal::{Signal, round_score};
+#[cfg(feature = "onnx")]
+pub use tape::{Place, Tape};
 #[cfg(feature = "onnx")]
 pub use voice_activity::{VoiceActivity, VoiceActivityConfig};
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::audio_tagger::{Tape, digits, log_odds};
+use super::audio_tagger::log_odds;
 use super::state::{load, save};
+use super::tape::{Tape, digits};
 use super::{Detector, DetectorInfo, Output};
 use crate::event::Stamped;
 use crate::event::media::Audio16k;

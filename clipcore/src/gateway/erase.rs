@@ -10,10 +10,10 @@ use serde::Deserialize;
 use super::access::Caller;
 use super::app::{App, State};
 use super::extract::{Params, Stream};
-use super::problem::Problem;
+use super::problem::{Problem, finished};
+use crate::Result;
 use crate::durable::blocking;
 use crate::privacy::{AuditNote, DataFolder, Erased, audit};
-use crate::{Error, ErrorKind, Result};
 
 /// The longest name of a platform or viewer, and reason, in characters.
 const MAX_NAME: usize = 256;
@@ -94,22 +94,16 @@ pub(super) async fn viewer(
     to_the_end(app.clone(), asked, async move { app.host.erase_viewer(&platform, &name).await }).await
 }
 
-/// Erases and notes it, whether or not the asker waits for the answer.
+/// Erases to the end, and notes it.
 async fn to_the_end(
     app: Arc<App>,
     asked: Asked,
     erase: impl Future<Output = Result<Erased>> + Send + 'static,
 ) -> Result<Json<Erased>, Problem> {
-    let done = tokio::spawn(async move {
+    let erased = finished("erasing", async move {
         let erased = erase.await;
         asked.note(&app, &erased).await?;
         erased
     });
-    let erased = done.await.unwrap_or_else(|error| {
-        Err(Error::new(ErrorKind::Internal, "erasing has panicked").with_source(error))
-    });
-    erased.map(Json).map_err(|error| match error.kind() {
-        ErrorKind::Unsupported => Problem::new(StatusCode::NOT_IMPLEMENTED, &error),
-        _ => error.into(),
-    })
+    erased.await.map(Json).map_err(|error| Problem::undone(&error))
 }

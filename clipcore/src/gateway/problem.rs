@@ -71,6 +71,14 @@ impl Problem {
         }
     }
 
+    /// Of something that the server was to do: what it cannot do is not implemented.
+    pub(super) fn undone(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::Unsupported => Self::new(StatusCode::NOT_IMPLEMENTED, error),
+            _ => Self::new(status_of(error), error),
+        }
+    }
+
     /// Of an error whose kind does not say the status.
     pub(super) fn with(status: StatusCode, text: impl Into<String>, hint: &'static str) -> Self {
         let kind = if status.is_server_error() { ErrorKind::Unavailable } else { ErrorKind::InvalidInput };
@@ -117,6 +125,16 @@ pub(super) fn status_of(error: &Error) -> StatusCode {
             StatusCode::INTERNAL_SERVER_ERROR
         }
     }
+}
+
+/// What is begun is finished, whether or not the asker waits for the answer.
+pub(super) async fn finished<T: Send + 'static, E: From<Error> + Send + 'static>(
+    what: &str,
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        Err(Error::new(ErrorKind::Internal, format!("{what} has panicked")).with_source(error).into())
+    })
 }
 
 impl From<Error> for Problem {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::app::{App, State};
 use super::extract::{Id, json};
 use super::items::{find, found_clip};
-use super::problem::Problem;
+use super::problem::{Problem, finished};
 use crate::catalog::FeedKind;
 use crate::cutter::{Clip, ClipState, Span};
 use crate::fusion::Moment;
@@ -34,11 +34,7 @@ pub(super) async fn clip(Shared(app): State, Id(id): Id, body: Bytes) -> Result<
         let hint = r#"send {"start":SECONDS,"end":SECONDS}, or one of them"#;
         return Err(Problem::with(StatusCode::BAD_REQUEST, "neither start nor end is given", hint));
     }
-    // What was begun is finished, whether or not the asker waits for the answer.
-    let trimmed = tokio::spawn(async move { trim(&app, &id, start, end).await });
-    trimmed.await.unwrap_or_else(|error| {
-        Err(Error::new(ErrorKind::Internal, "cutting has panicked").with_source(error).into())
-    })
+    finished("cutting", async move { trim(&app, &id, start, end).await }).await
 }
 
 async fn trim(
@@ -74,8 +70,7 @@ async fn trim(
         }
         Err(error) => Err(match error.kind() {
             ErrorKind::InvalidInput => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &error),
-            ErrorKind::Unsupported => Problem::new(StatusCode::NOT_IMPLEMENTED, &error),
-            _ => error.into(),
+            _ => Problem::undone(&error),
         }),
     }
 }

@@ -3,13 +3,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rdkafka::producer::FutureRecord;
 
 use super::{Known, StreamStore};
 use crate::durable::blocking;
 use crate::log::KafkaLogConfig;
-use crate::log::kafka::client::{Producer, explain, producer, settings, topics};
-use crate::log::kafka::reader::{Committed, Reader};
+use crate::log::kafka::client::{Producer, producer, settings, topics};
+use crate::log::kafka::compacted::{Compacted, put};
+use crate::log::kafka::reader::Committed;
 use crate::{Error, ErrorKind, Result, StreamId};
 
 /// What hosts of several processes know of their streams: a compacted topic in Kafka, `PREFIX.streams`, of one partition;
@@ -18,15 +18,8 @@ pub struct KafkaStreams {
     config: KafkaLogConfig,
     producer: Producer,
     topic: String,
-    view: Arc<Mutex<View>>,
+    known: Arc<Mutex<Compacted>>,
     committed: Arc<Committed>,
-}
-
-/// What was read so far.
-struct View {
-    reader: Reader,
-    known: BTreeMap<Vec<u8>, Vec<u8>>,
-    next: i64,
 }
 
 impl fmt::Debug for KafkaStreams {
@@ -48,44 +41,25 @@ impl KafkaStreams {
             .await
             .map_err(|e| e.with_operation("kafka_streams::open"))?;
         let producer = producer(&config, settings(&config).set("enable.idempotence", "true"))?;
-        let reader = Reader::new(&config, topic.clone(), 0);
-        let view = View { reader, known: BTreeMap::new(), next: 0 };
-        Ok(Self { config, producer, topic, view: Arc::new(Mutex::new(view)), committed: Arc::default() })
+        let known = Arc::new(Mutex::new(Compacted::new(&config, topic.clone(), 0)));
+        Ok(Self { config, producer, topic, known, committed: Arc::default() })
     }
 }
 
 impl KafkaStreams {
     async fn write(&self, stream: &StreamId, text: &str) -> Result<()> {
-        let record = FutureRecord::to(&self.topic).partition(0).key(stream.as_str());
-        // Without a payload it is a mark that compaction drops with what was there.
-        let record = if text.is_empty() { record } else { record.payload(text) };
-        match self.producer.send(record, self.config.timeout).await {
-            Ok(delivery) => {
-                self.committed.note(delivery.offset);
-                Ok(())
-            }
-            Err((e, _)) => Err(explain(&e, &self.config)),
-        }
+        let producer = (&self.producer, &self.config);
+        put(producer, &self.topic, stream.as_str(), text, &self.committed).await
     }
 }
 
 #[async_trait]
 impl StreamStore for KafkaStreams {
     async fn load(&self) -> Result<BTreeMap<StreamId, Known>> {
-        let (view, committed, topic) = (self.view.clone(), self.committed.clone(), self.topic.clone());
+        let (known, committed, topic) = (self.known.clone(), self.committed.clone(), self.topic.clone());
         let read = move || {
-            let mut view = view.lock().unwrap_or_else(PoisonError::into_inner);
-            let View { reader, known, next } = &mut *view;
-            reader.read(*next, &committed, |offset, key, value| {
-                *next = offset + 1;
-                if value.is_empty() {
-                    known.remove(key);
-                } else {
-                    known.insert(key.to_vec(), value.to_vec());
-                }
-                Ok(true)
-            })?;
-            let parsed = known.iter().map(|(stream, json)| {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let parsed = known.read(&committed)?.iter().map(|(stream, json)| {
                 let stream = String::from_utf8_lossy(stream);
                 let known = serde_json::from_slice(json).map_err(|e| {
                     Error::new(ErrorKind::Corrupt, "this description of a stream cannot be read")

@@ -115,10 +115,10 @@ impl Host {
         max: usize,
     ) -> Result<(Vec<(Offset, AnyEvent)>, Offset)> {
         let log = self.0.log_shared.whole();
-        let read = log.read(partition_of(stream, log.partitions()), from, max).await?;
-        let next = read.last().map_or(from, |(offset, _)| offset + 1);
-        let events = read.into_iter().filter_map(|(offset, record)| match record {
-            Record::Event(event) if event.stream() == stream => Some((offset, event)),
+        let partition = partition_of(stream, log.partitions());
+        let (records, next) = log.read_stream(partition, stream, from, max).await?;
+        let events = records.into_iter().filter_map(|(offset, record)| match record {
+            Record::Event(event) => Some((offset, event)),
             _ => None,
         });
         Ok((events.collect(), next))

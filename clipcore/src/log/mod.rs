@@ -114,7 +114,10 @@ pub trait EventLog: Send + Sync {
         from: Offset,
         max: usize,
     ) -> Result<(Vec<(Offset, Record)>, Offset)> {
-        Ok(of_stream(self.read(partition, from, max).await?, stream, from))
+        let mut read = self.read(partition, from, max).await?;
+        let next = read.last().map_or(from, |(offset, _)| offset + 1);
+        read.retain(|(_, record)| record.stream() == stream);
+        Ok((read, next))
     }
 
     /// As [`append`](Self::append), by a partition's owner. A log that several processes share refuses it, in the same step,
@@ -228,17 +231,6 @@ fn indelible() -> Error {
 /// The partition that a stream hashes to.
 pub fn partition_of(stream: &StreamId, partitions: u32) -> u32 {
     crc32fast::hash(stream.as_str().as_bytes()) % partitions.max(1)
-}
-
-/// What is of one stream, and the offset to go on from.
-fn of_stream(
-    mut read: Vec<(Offset, Record)>,
-    stream: &StreamId,
-    from: Offset,
-) -> (Vec<(Offset, Record)>, Offset) {
-    let next = read.last().map_or(from, |(offset, _)| offset + 1);
-    read.retain(|(_, record)| record.stream() == stream);
-    (read, next)
 }
 
 fn no_partition(partition: u32, partitions: u32) -> Error {

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::shown::Shown;
+use super::shown::{Shown, sent};
 use super::{Source, SourceOutput};
 use crate::detector::DynDetector;
 use crate::durable::blocking;
@@ -63,17 +63,7 @@ impl Source for PictureSource {
     async fn run(self: Box<Self>, out: SourceOutput) -> Result<()> {
         let Self { mut pictures, detectors, models, ended } = *self;
         let mut shown = Shown::new(out.stream(), "clipcore:pictures", detectors, &models);
-        loop {
-            let Posted { at, frame } = tokio::select! {
-                biased;
-                // What was taken before the end is still looked at.
-                posted = pictures.recv() => match posted {
-                    Some(posted) => posted,
-                    None => return Ok(()),
-                },
-                () = ended.cancelled() => return Ok(()),
-                () = out.stop().cancelled() => return Ok(()),
-            };
+        while let Some(Posted { at, frame }) = sent(&mut pictures, &ended, &out).await {
             shown = blocking(move || {
                 shown.reach(at);
                 shown.show(at, frame);
@@ -82,5 +72,6 @@ impl Source for PictureSource {
             .await?;
             shown.tell(&out).await?;
         }
+        Ok(())
     }
 }

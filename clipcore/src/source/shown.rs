@@ -1,8 +1,26 @@
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
 use crate::detector::{AnyDetector, DynDetector, Signal};
 use crate::event::{AnyEvent, Event, Header, Stamped};
 use crate::model::ModelRegistry;
 use crate::source::{Item, SourceOutput};
 use crate::{CameraId, Result, StreamId, Timestamp};
+
+/// The next thing that somebody sent; nothing once nobody can, or it is over.
+pub(super) async fn sent<T>(
+    things: &mut mpsc::Receiver<T>,
+    ended: &CancellationToken,
+    out: &SourceOutput,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        // What was taken before the end is still shown.
+        thing = things.recv() => thing,
+        () = ended.cancelled() => None,
+        () = out.stop().cancelled() => None,
+    }
+}
 
 /// Detectors at the edge, for sound and pictures that somebody sends.
 pub(super) struct Shown {

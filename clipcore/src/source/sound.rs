@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::media::To16k;
-use super::shown::Shown;
+use super::shown::{Shown, sent};
 use super::{Source, SourceOutput};
 use crate::detector::DynDetector;
 use crate::durable::blocking;
@@ -66,17 +66,7 @@ impl Source for SoundSource {
     async fn run(self: Box<Self>, out: SourceOutput) -> Result<()> {
         let Self { mut sounds, listeners, ended } = *self;
         let mut ears = None;
-        loop {
-            let heard = tokio::select! {
-                biased;
-                // What was taken before the end is still listened to.
-                heard = sounds.recv() => match heard {
-                    Some(heard) => heard,
-                    None => return Ok(()),
-                },
-                () = ended.cancelled() => return Ok(()),
-                () = out.stop().cancelled() => return Ok(()),
-            };
+        while let Some(heard) = sent(&mut sounds, &ended, &out).await {
             let (listeners, stream) = (listeners.clone(), out.stream().clone());
             let mut now = blocking(move || {
                 let mut ears = match ears {
@@ -93,6 +83,7 @@ impl Source for SoundSource {
             now.shown.tell(&out).await?;
             ears = Some(now);
         }
+        Ok(())
     }
 }
 

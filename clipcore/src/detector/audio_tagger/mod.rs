@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::state::{load, save};
+use super::tape::Tape;
 use super::{Detector, DetectorInfo, Output};
 use crate::event::Stamped;
 use crate::event::media::Audio16k;
@@ -14,7 +15,6 @@ use crate::model::card::Card;
 use crate::{Error, Result, Timestamp};
 
 mod tagger;
-mod tape;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
@@ -22,8 +22,6 @@ mod track;
 
 pub use tagger::Tagger;
 pub(super) use tagger::log_odds;
-pub(super) use tape::digits;
-pub use tape::{Place, Tape};
 use track::Track;
 
 /// Steps that may wait for an answer or for their time.

@@ -1,6 +1,6 @@
 //! The model's side: from sound to its input, from its output to log-odds per group.
 
-use super::tape::Place;
+use crate::detector::tape::Place;
 use crate::event::media::Audio16k;
 use crate::model::card::{Activation, Card, Group, InputKind, Size, Task};
 use crate::model::front_end::LogMel;

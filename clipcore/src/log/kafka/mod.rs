@@ -34,6 +34,7 @@
 //! through the log that acquired it.
 
 pub(crate) mod client;
+pub(crate) mod compacted;
 mod owners;
 mod producer;
 pub(crate) mod reader;

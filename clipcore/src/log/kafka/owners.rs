@@ -7,14 +7,14 @@
 //! unchanged for that long by a clock of its own: clocks of different machines are never compared. Somebody who is
 //! wrong about that takes the partition all the same, and the former owner is refused from then on.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::KafkaLogConfig;
+use super::compacted::Compacted;
 use super::producer::{Failure, Transactions};
-use super::reader::{Committed, Reader};
+use super::reader::Committed;
 use crate::clock::{SystemTimeSource, TimeSource};
 use crate::ids::random;
 use crate::log::{Checkpoint, Lease, stale};
@@ -47,11 +47,8 @@ struct Saved {
 pub(super) struct Owners {
     config: KafkaLogConfig,
     partition: u32,
-    reader: Reader,
+    known: Compacted,
     committed: Committed,
-    /// The last value under each key, up to Kafka's offset `next`.
-    known: BTreeMap<Vec<u8>, Vec<u8>>,
-    next: i64,
     /// The lease as it was seen last, and since when it is that one.
     seen: Option<(Owner, Duration)>,
     clock: SystemTimeSource,
@@ -71,10 +68,8 @@ impl Owners {
         Self {
             config: config.clone(),
             partition,
-            reader: Reader::new(config, config.checkpoint_topic(), partition),
+            known: Compacted::new(config, config.checkpoint_topic(), partition),
             committed: Committed::default(),
-            known: BTreeMap::new(),
-            next: 0,
             seen: None,
             clock: SystemTimeSource::new(),
             held: None,
@@ -83,17 +78,7 @@ impl Owners {
 
     /// The last value under a key.
     fn last<T: for<'de> Deserialize<'de>>(&mut self, wanted: &str) -> Result<Option<T>> {
-        let (known, next) = (&mut self.known, &mut self.next);
-        self.reader.read(*next, &self.committed, |offset, key, value| {
-            *next = offset + 1;
-            if value.is_empty() {
-                known.remove(key);
-            } else {
-                known.insert(key.to_vec(), value.to_vec());
-            }
-            Ok(true)
-        })?;
-        let found = self.known.get(wanted.as_bytes());
+        let found = self.known.read(&self.committed)?.get(wanted.as_bytes());
         found.map(|json| serde_json::from_slice(json)).transpose().map_err(|e| {
             Error::new(ErrorKind::Corrupt, "a checkpoint in Kafka cannot be read")
                 .with_context("topic", self.config.checkpoint_topic())

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::executor::block_on;
-use rdkafka::producer::FutureRecord;
 use serde::{Deserialize, Serialize};
 
 use super::KafkaLogConfig;
-use super::client::{Producer, explain, producer, settings};
+use super::client::{Producer, producer, settings};
+use super::compacted::put;
 use super::reader::{Committed, Reader};
 use crate::Result;
 use crate::clock::{SystemTimeSource, TimeSource};
@@ -92,14 +92,6 @@ impl Workers {
         }
         let Some(producer) = &self.producer else { return Ok(()) };
         let topic = self.config.checkpoint_topic();
-        let record = FutureRecord::to(&topic).partition(0).key(key);
-        let record = if text.is_empty() { record } else { record.payload(text) };
-        match block_on(producer.send(record, self.config.timeout)) {
-            Ok(delivery) => {
-                self.committed.note(delivery.offset);
-                Ok(())
-            }
-            Err((e, _)) => Err(explain(&e, &self.config)),
-        }
+        block_on(put((producer, &self.config), &topic, key, text, &self.committed))
     }
 }

@@ -84,7 +84,7 @@ impl Tape {
 }
 
 /// Samples as one text of hexadecimal digits, exact and a fifth of the size of JSON numbers.
-pub(in crate::detector) mod digits {
+pub(super) mod digits {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     pub(in crate::detector) fn serialize<S: Serializer>(samples: &[f32], s: S) -> Result<S::Ok, S::Error> {
