@@ -225,6 +225,7 @@ impl Config {
         self.recorder.validate()?;
         self.pipeline.validate()?;
         self.gateway.validate()?;
+        self.shared.validate()?;
         self.fusion.setup().map_err(|e| match &self.fusion.weights {
             Some(path) => Error::config("the weights file cannot be used")
                 .with_context("key", "fusion.weights")

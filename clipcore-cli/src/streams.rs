@@ -9,7 +9,7 @@ use clipcore::event::Event;
 use clipcore::event::media::{Audio16k, AudioWindow, VideoFrame};
 use clipcore::fusion::FusionFactory;
 use clipcore::pipeline::{Pipeline, PipelineBuilder, StreamSpec};
-use clipcore::recorder::Recorder;
+use clipcore::recorder::{Recorder, Recordings};
 use clipcore::source::media::{Input, MediaSource};
 use clipcore::{CameraId, Consent, Result, StreamId};
 use tokio::sync::Semaphore;
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use crate::assembly;
 use crate::config::Config;
 use crate::models::Models;
+use crate::shared::Pools;
 
 /// What all streams of a process share.
 pub struct Streams {
@@ -24,6 +25,8 @@ pub struct Streams {
     fusion: FusionFactory,
     /// Clips that are cut at once.
     slots: Arc<Semaphore>,
+    pools: Pools,
+    recordings: Recordings,
 }
 
 impl Streams {
@@ -33,7 +36,28 @@ impl Streams {
     /// `Config` where the settings make no sense.
     pub fn new(config: &Config) -> Result<Self> {
         let slots = Arc::new(Semaphore::new(config.clips.parallel));
-        Ok(Self { config: config.clone(), fusion: config.fusion.factory()?, slots })
+        Ok(Self {
+            config: config.clone(),
+            fusion: config.fusion.factory()?,
+            slots,
+            pools: Pools::default(),
+            recordings: Recordings::default(),
+        })
+    }
+
+    /// Leaves the detectors of sound and pictures that are in pools to these; they find what is recorded in `recordings`.
+    #[must_use]
+    pub fn with_pools(self, pools: Pools, recordings: Recordings) -> Self {
+        Self { pools, recordings, ..self }
+    }
+
+    /// What is set for detectors that run here: of cameras, or of what is sent.
+    pub fn config(&self, cameras: bool) -> Config {
+        let mut config = self.config.clone();
+        if cameras {
+            config.detectors.off.extend(self.pools.detectors().map(str::to_owned));
+        }
+        config
     }
 
     /// A pipeline with fusion, and without streams, log and sinks.
@@ -88,14 +112,18 @@ impl Streams {
         consent: Consent,
         more: impl Fn(MediaSource) -> Result<MediaSource>,
     ) -> Result<StreamSpec> {
-        let config = &Config { consent, ..self.config.clone() };
+        let config = &Config { consent, ..self.config(!cameras.is_empty()) };
         let mut spec = StreamSpec::new(id.clone()).with_consent(consent);
+        for pool in self.pools.names().filter(|_| !cameras.is_empty()) {
+            spec = spec.with_pool(pool);
+        }
         for (camera, input) in cameras {
             let input = Input::parse(input)?;
             let dir = assembly::recording_dir(&config.out, id, camera);
             let recorder = Recorder::open(dir, id.clone(), camera.clone(), config.recorder.clone())
                 .map_err(|e| e.with_hint("recordings lie under --out, in folders that can be written"))?;
             let recording = recorder.recording().clone();
+            self.recordings.add(id.clone(), camera.clone(), &recording);
             let source = more(assembly::media_source(config, models, input, camera, recorder)?)?;
             let cutter =
                 MediaCutter::new(id.clone(), camera.clone(), recording, &config.out, config.clips.clone())?

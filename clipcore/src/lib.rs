@@ -40,6 +40,8 @@ pub mod model;
 pub mod otlp;
 #[cfg(feature = "runtime")]
 pub mod pipeline;
+#[cfg(all(feature = "http", feature = "media"))]
+pub mod pool;
 pub mod privacy;
 #[cfg(feature = "media")]
 pub mod recorder;

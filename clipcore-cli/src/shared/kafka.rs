@@ -1,14 +1,29 @@
 use std::sync::Arc;
 
+use clipcore::Result;
 use clipcore::event::Kinds;
-use clipcore::host::KafkaStreams;
+use clipcore::host::{KafkaStreams, StreamStore};
 use clipcore::log::{EventLog, KafkaLog, KafkaLogConfig};
-use clipcore::{Error, Result};
 
-use super::{Shared, SharedConfig};
+use super::SharedConfig;
 
-pub(super) async fn open(shared: &SharedConfig, brokers: &str, kinds: &Kinds) -> Result<Shared> {
-    let config = KafkaLogConfig {
+pub(super) async fn log(
+    shared: &SharedConfig,
+    brokers: &str,
+    name: &str,
+    kinds: &Kinds,
+) -> Result<Arc<dyn EventLog>> {
+    let config = config(shared, brokers);
+    let config = KafkaLogConfig { prefix: format!("{}.{name}", shared.prefix), ..config };
+    Ok(Arc::new(KafkaLog::open(config, kinds.clone()).await?))
+}
+
+pub(super) async fn streams(shared: &SharedConfig, brokers: &str) -> Result<Arc<dyn StreamStore>> {
+    Ok(Arc::new(KafkaStreams::open(config(shared, brokers)).await?))
+}
+
+fn config(shared: &SharedConfig, brokers: &str) -> KafkaLogConfig {
+    KafkaLogConfig {
         brokers: brokers.to_owned(),
         prefix: shared.prefix.clone(),
         partitions: shared.partitions,
@@ -16,11 +31,5 @@ pub(super) async fn open(shared: &SharedConfig, brokers: &str, kinds: &Kinds) ->
         timeout: shared.timeout,
         settings: shared.kafka.settings.clone(),
         ..KafkaLogConfig::default()
-    };
-    let log = async |name: &str| {
-        let config = KafkaLogConfig { prefix: format!("{}.{name}", shared.prefix), ..config.clone() };
-        Ok::<Arc<dyn EventLog>, Error>(Arc::new(KafkaLog::open(config, kinds.clone()).await?))
-    };
-    let (inbox, log, offsets) = (log("inbox").await?, log("log").await?, log("offsets").await?);
-    Ok(Shared { inbox, log, offsets, streams: Arc::new(KafkaStreams::open(config).await?) })
+    }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "kafka")]
 mod kafka;
+mod pools;
 mod redis;
 mod url;
 
@@ -16,6 +17,7 @@ use clipcore::log::redis::{RedisDurability, RedisLogConfig};
 use clipcore::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+pub use self::pools::{Pools, RecordingsConfig};
 pub use self::url::SharedUrl;
 
 /// What the processes of a deployment share; without `url` there is but one process, with its logs in files.
@@ -36,6 +38,10 @@ pub struct SharedConfig {
     pub timeout: Duration,
     /// How this process claims partitions.
     pub worker: WorkerConfig,
+    /// Detectors of sound and pictures that run in processes of their own (serve --role detect), by the name of their pool.
+    pub pools: Pools,
+    /// How workers let these processes read what they record.
+    pub recordings: RecordingsConfig,
     /// What only Kafka needs.
     pub kafka: KafkaConfig,
 }
@@ -60,6 +66,8 @@ impl Default for SharedConfig {
             durability: log.durability,
             timeout: log.timeout,
             worker: WorkerConfig::default(),
+            pools: Pools::default(),
+            recordings: RecordingsConfig::default(),
             kafka: KafkaConfig::default(),
         }
     }
@@ -78,24 +86,67 @@ pub(crate) struct Shared {
 }
 
 impl SharedConfig {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// `Config`, naming the key.
+    pub(crate) fn validate(&self) -> Result<()> {
+        self.pools.validate()?;
+        self.recordings.validate()
+    }
+
     /// Opens the logs, or begins them. Must be called on a tokio runtime.
     ///
     /// # Errors
     /// `Config` without `url`, or where this program was built without what it names; else what the server says.
     pub(crate) async fn open(&self, kinds: &Kinds) -> Result<Shared> {
-        let shared = match &self.url {
-            Some(SharedUrl::Redis(url)) => redis::open(self, url, kinds).await,
-            #[cfg(feature = "kafka")]
-            Some(SharedUrl::Kafka(brokers)) => kafka::open(self, brokers, kinds).await,
-            #[cfg(not(feature = "kafka"))]
-            Some(SharedUrl::Kafka(_)) => {
-                Err(Error::config("this clipcore was built without Kafka").with_hint(
-                    "build it with: cargo install --path clipcore-cli --features kafka (needs cmake and a C compiler)",
-                ))
-            }
-            None => Err(Error::config("one process with some of the roles needs logs that it shares with the others")
-                .with_hint("set shared.url to a Redis server or Kafka brokers: CLIPCORE__SHARED__URL=redis://HOST:6379, or url in [shared] of the --config file")),
+        let opened = async {
+            Ok(Shared {
+                inbox: self.log("inbox", kinds).await?,
+                log: self.log("log", kinds).await?,
+                offsets: self.log("offsets", kinds).await?,
+                streams: match self.url()? {
+                    SharedUrl::Redis(url) => redis::streams(self, url)?,
+                    #[cfg(feature = "kafka")]
+                    SharedUrl::Kafka(brokers) => kafka::streams(self, brokers).await?,
+                    #[cfg(not(feature = "kafka"))]
+                    SharedUrl::Kafka(_) => return Err(without_kafka()),
+                },
+            })
         };
-        shared.map_err(|e| e.with_context("section", "shared"))
+        opened.await.map_err(|e: Error| e.with_context("section", "shared"))
     }
+
+    /// Opens the log in which the processes of a pool keep how far they have come.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) async fn places(&self, pool: &str, kinds: &Kinds) -> Result<Arc<dyn EventLog>> {
+        let places = self.log(&format!("detect-{pool}"), kinds).await;
+        places.map_err(|e| e.with_context("section", "shared"))
+    }
+
+    async fn log(&self, name: &str, kinds: &Kinds) -> Result<Arc<dyn EventLog>> {
+        match self.url()? {
+            SharedUrl::Redis(url) => redis::log(self, url, name, kinds).await,
+            #[cfg(feature = "kafka")]
+            SharedUrl::Kafka(brokers) => kafka::log(self, brokers, name, kinds).await,
+            #[cfg(not(feature = "kafka"))]
+            SharedUrl::Kafka(_) => Err(without_kafka()),
+        }
+    }
+
+    fn url(&self) -> Result<&SharedUrl> {
+        self.url.as_ref().ok_or_else(|| {
+            Error::config("one process with some of the roles needs logs that it shares with the others")
+                .with_hint("set shared.url to a Redis server or Kafka brokers: CLIPCORE__SHARED__URL=redis://HOST:6379, or url in [shared] of the --config file")
+        })
+    }
+}
+
+#[cfg(not(feature = "kafka"))]
+fn without_kafka() -> Error {
+    Error::config("this clipcore was built without Kafka").with_hint(
+        "build it with: cargo install --path clipcore-cli --features kafka (needs cmake and a C compiler)",
+    )
 }

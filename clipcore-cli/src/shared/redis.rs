@@ -1,30 +1,31 @@
 use std::sync::Arc;
 
+use clipcore::Result;
 use clipcore::event::Kinds;
-use clipcore::host::RedisStreams;
+use clipcore::host::{RedisStreams, StreamStore};
 use clipcore::log::EventLog;
 use clipcore::log::redis::{RedisLog, RedisLogConfig};
 use clipcore::redis::RedisUrl;
-use clipcore::{Error, Result};
 
-use super::{Shared, SharedConfig};
+use super::SharedConfig;
 
-pub(super) async fn open(shared: &SharedConfig, url: &RedisUrl, kinds: &Kinds) -> Result<Shared> {
-    let log = async |name: &str| {
-        let config = RedisLogConfig {
-            url: url.clone(),
-            prefix: format!("{}:{name}", shared.prefix),
-            partitions: shared.partitions,
-            durability: shared.durability,
-            timeout: shared.timeout,
-            ..RedisLogConfig::default()
-        };
-        Ok::<Arc<dyn EventLog>, Error>(Arc::new(RedisLog::open(config, kinds.clone()).await?))
+pub(super) async fn log(
+    shared: &SharedConfig,
+    url: &RedisUrl,
+    name: &str,
+    kinds: &Kinds,
+) -> Result<Arc<dyn EventLog>> {
+    let config = RedisLogConfig {
+        url: url.clone(),
+        prefix: format!("{}:{name}", shared.prefix),
+        partitions: shared.partitions,
+        durability: shared.durability,
+        timeout: shared.timeout,
+        ..RedisLogConfig::default()
     };
-    Ok(Shared {
-        inbox: log("inbox").await?,
-        log: log("log").await?,
-        offsets: log("offsets").await?,
-        streams: Arc::new(RedisStreams::new(url, &shared.prefix, shared.timeout)?),
-    })
+    Ok(Arc::new(RedisLog::open(config, kinds.clone()).await?))
+}
+
+pub(super) fn streams(shared: &SharedConfig, url: &RedisUrl) -> Result<Arc<dyn StreamStore>> {
+    Ok(Arc::new(RedisStreams::new(url, &shared.prefix, shared.timeout)?))
 }

@@ -81,6 +81,8 @@ mod metrics;
 mod pcm;
 mod pictures;
 mod problem;
+#[cfg(feature = "media")]
+mod recordings;
 mod routes;
 mod serve;
 mod service;
@@ -96,6 +98,10 @@ pub use app::{GatewayConfig, GatewayParts};
 pub use body::{Entry, MAX_EVENTS, events_of};
 pub use pcm::{PcmFormat, PcmSpec};
 pub use pictures::decode as decode_picture;
+#[cfg(feature = "media")]
+pub(crate) use recordings::UNTIL;
+#[cfg(feature = "media")]
+pub use recordings::recordings;
 pub use serve::{ServeConfig, serve};
 
 use self::access::Caller;

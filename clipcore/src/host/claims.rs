@@ -9,9 +9,6 @@ use super::worker::{Owned, Worker};
 use crate::log::{Lease, partition_of};
 use crate::{Error, ErrorKind, Result};
 
-/// Counts of workers that are remembered: two spans of a claim.
-const COUNTS: usize = 6;
-
 impl Worker {
     /// Renews what it has, and claims what is free; whether there was some. Partitions do not wait for each other: one after
     /// another might take longer than a claim lasts.
@@ -27,12 +24,9 @@ impl Worker {
             self.keep_inbox(*partition).await;
         }
         let partitions = self.host.0.log_shared.whole().partitions();
-        self.count().await;
-        // One that has died and been started again counts twice for a while: nothing is given up for the dead.
-        self.give_up(self.share(self.counts.iter().min()));
-        // One that has just been started takes all that is free, and so whatever it had before.
-        let begins = self.counts.len() < 2;
-        let most = self.share(if begins { None } else { self.counts.back() });
+        self.share.count(&*self.host.0.log_shared.whole(), &self.name, &self.config).await;
+        self.give_up(self.share.most_kept(partitions, &self.config));
+        let most = self.share.most_taken(partitions, &self.config);
         let mut free: Vec<u32> = (0..partitions).filter(|p| !self.owned.contains_key(p)).collect();
         let mut gained = false;
         while !free.is_empty() && self.owned.len() < most {
@@ -44,25 +38,6 @@ impl Worker {
             }
         }
         gained
-    }
-
-    /// Says that it is there, and takes note of how many are.
-    async fn count(&mut self) {
-        // As long as claims, so that what a dead worker had and its share become free together.
-        match self.host.0.log_shared.whole().attend(&self.name, self.config.claim).await {
-            Ok(workers) => self.counts.push_back(workers),
-            Err(error) => tracing::debug!("it is not known how many workers there are: {error}"),
-        }
-        if self.counts.len() > COUNTS {
-            self.counts.pop_front();
-        }
-    }
-
-    /// How many partitions each of so many workers is to have at most.
-    fn share(&self, workers: Option<&usize>) -> usize {
-        let workers = workers.copied().unwrap_or(1).max(1);
-        let share = (self.host.0.log_shared.whole().partitions() as usize).div_ceil(workers);
-        if self.config.max_partitions == 0 { share } else { share.min(self.config.max_partitions) }
     }
 
     /// Stops the streams of what is beyond its share, but for those with media: what is not yet cut of their recordings could

@@ -39,6 +39,7 @@ mod recut;
 #[cfg(feature = "redis")]
 mod redis;
 mod registry;
+mod share;
 mod shared;
 #[cfg(feature = "media")]
 mod sound;
@@ -64,6 +65,8 @@ pub use self::parts::{HostParts, StreamFactory, StreamMake};
 pub use self::redis::RedisStreams;
 use self::registry::Registry;
 pub use self::registry::{FileStreams, Known, StreamStore};
+#[cfg(all(feature = "http", feature = "media"))]
+pub(crate) use self::share::Share;
 use self::shared::SharedLog;
 pub use self::status::{StreamState, StreamStatus};
 use crate::clock::TimeSource;
@@ -97,6 +100,7 @@ struct Inner {
     time: Arc<dyn TimeSource>,
     registry: Registry,
     folder: Option<LiveFolder>,
+    recorded_at: Option<String>,
     live: Mutex<HashMap<StreamId, Arc<Live>>>,
     /// Held while a stream is started, changed or let go.
     changing: tokio::sync::Mutex<Changing>,
@@ -148,6 +152,7 @@ impl Host {
             time: parts.time,
             registry,
             folder: parts.folder,
+            recorded_at: parts.recorded_at,
             live: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
@@ -304,14 +309,33 @@ impl Host {
         if !self.lives().contains_key(stream) {
             self.has_room(before.is_none())?;
         }
-        let now = Known {
-            settings: settings.or_else(|| before.as_ref().map(|k| k.settings.clone())).unwrap_or_default(),
-            state: StreamState::Live,
+        let settings = settings.or_else(|| before.as_ref().map(|k| k.settings.clone())).unwrap_or_default();
+        let recorded_at = match self.0.mode {
+            HostMode::Front => before.as_ref().and_then(|k| k.recorded_at.clone()),
+            _ => self.recorded_at(&settings),
         };
+        let now = Known { settings, state: StreamState::Live, recorded_at };
         if before.as_ref() != Some(&now) {
             self.0.registry.save(stream, now.clone()).await?;
         }
         Ok((before, now))
+    }
+
+    /// Where others find what this process records of a stream.
+    fn recorded_at(&self, settings: &StreamSettings) -> Option<String> {
+        self.0.recorded_at.clone().filter(|_| !settings.inputs.is_empty())
+    }
+
+    /// Sees to it that others know where the stream is recorded: somebody may have kept what he knew before.
+    async fn say_recorded(&self, stream: &StreamId, known: Known) {
+        let recorded_at = self.recorded_at(&known.settings);
+        if known.recorded_at == recorded_at {
+            return;
+        }
+        let _changing = self.0.changing.lock().await;
+        if let Err(error) = self.0.registry.save(stream, Known { recorded_at, ..known }).await {
+            tracing::warn!(%stream, "others are not told where it is recorded, trying again: {error}");
+        }
     }
 
     /// Tells workers of the stream.

@@ -79,6 +79,8 @@ pub struct HostParts {
     pub kinds: Kinds,
     /// What is kept of streams beside the logs, so that it can be erased.
     pub folder: Option<LiveFolder>,
+    /// Where others find what this process records, as the URL of a server of [`recordings`](crate::gateway::recordings).
+    pub recorded_at: Option<String>,
     /// Limits.
     pub config: HostConfig,
     /// What this process does.
@@ -100,6 +102,7 @@ impl HostParts {
             pseudonyms: None,
             kinds: Kinds::builtin(),
             folder: None,
+            recorded_at: None,
             config: HostConfig::default(),
             mode: HostMode::default(),
             reading: LogSourceConfig::default(),

@@ -20,6 +20,9 @@ pub struct Known {
     pub state: StreamState,
     /// What it was asked to be.
     pub settings: StreamSettings,
+    /// Where its media is recorded, where others can read that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_at: Option<String>,
 }
 
 /// Where hosts keep what they know of their streams.

@@ -1,12 +1,13 @@
 //! The part of a host that shares streams with other processes.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::future::join_all;
 
+use super::share::Share;
 use super::{Host, StreamState, WorkerConfig};
-use crate::log::{Lease, Offset, Record, partition_of};
+use crate::log::{Arrived, Lease, Offset, Record, partition_of};
 use crate::source::LogSource;
 use crate::{Result, StreamId};
 
@@ -87,8 +88,7 @@ pub(super) struct Worker {
     pub(super) config: WorkerConfig,
     pub(super) name: String,
     pub(super) owned: BTreeMap<u32, Owned>,
-    /// How many workers there were lately, the last count last.
-    pub(super) counts: VecDeque<usize>,
+    pub(super) share: Share,
     /// Streams that could not be started when they were to be.
     pub(super) refused: HashSet<StreamId>,
 }
@@ -96,7 +96,7 @@ pub(super) struct Worker {
 impl Worker {
     fn new(host: Host, config: WorkerConfig) -> Self {
         let name = config.name_or("worker");
-        Self { host, config, name, owned: BTreeMap::new(), counts: VecDeque::new(), refused: HashSet::new() }
+        Self { host, config, name, owned: BTreeMap::new(), share: Share::default(), refused: HashSet::new() }
     }
 
     pub(super) fn partition(&self, stream: &StreamId) -> u32 {
@@ -113,7 +113,10 @@ impl Worker {
             let live = self.host.lives().get(&stream).cloned();
             match live {
                 None => self.start(stream).await,
-                Some(live) => live.adopt(&known.settings),
+                Some(live) => {
+                    live.adopt(&known.settings);
+                    self.host.say_recorded(&stream, known).await;
+                }
             }
         }
     }
@@ -162,6 +165,10 @@ impl Worker {
             let next = last + 1;
             for (offset, record) in read {
                 let Record::Arrival(arrival) = record else { continue };
+                // What detectors find in a recording begins no stream.
+                if matches!(arrival.what, Arrived::Signal(_) | Arrived::Looked(_)) {
+                    continue;
+                }
                 let stream = arrival.stream;
                 if found.contains(&stream) || self.host.touch(&stream) {
                     continue;

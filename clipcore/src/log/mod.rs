@@ -18,7 +18,7 @@ mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 
-pub use arrival::{Arrival, Arrived};
+pub use arrival::{Arrival, Arrived, Looked};
 use std::sync::Arc;
 use std::time::Duration;
 

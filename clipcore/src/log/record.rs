@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Arrived};
 use crate::cutter::Clip;
 use crate::detector::Signal;
 use crate::event::{AnyEvent, Kinds, Members, OWN, text_of};
@@ -96,7 +96,7 @@ impl Record {
             Self::Moment(m) => ("clipcore.moment", format!("{}-{}", m.id, m.rev).into()),
             Self::Clip(c) => ("clipcore.clip", format!("{}-{}", c.id, c.transition()).into()),
             Self::Receipt(r) => ("clipcore.receipt", format!("{}-{}-{}", r.item, r.rev, r.sink).into()),
-            Self::Arrival(a) => ("clipcore.arrival", Cow::Borrowed(a.id())),
+            Self::Arrival(a) => ("clipcore.arrival", a.id()),
         };
         let mut members = Members::begin(out);
         let data = members.value("data");
@@ -123,7 +123,7 @@ impl Record {
     #[cfg(feature = "runtime")]
     pub(super) fn reads_back(&self) -> bool {
         match self {
-            Self::Arrival(_) => true,
+            Self::Arrival(arrival) => !matches!(arrival.what, Arrived::Signal(_)),
             Self::Event(event) => event.reads_back(),
             _ => false,
         }
@@ -174,6 +174,7 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arrival::Looked;
     use super::*;
     use crate::WallTime;
 
@@ -182,7 +183,15 @@ mod tests {
         let (kinds, stream) = (Kinds::builtin(), StreamId::new("s").unwrap());
         let received = WallTime::parse("2026-11-23T01:02:03.456789Z").unwrap();
         let event = kinds.parse(br#"{"type":"marker","id":"7","data":{"label":"a\u00e9 \"b\""}}"#).unwrap();
-        for arrival in [Arrival::event(&stream, received, event), Arrival::end(&stream, received)] {
+        let at = crate::Timestamp::from_secs(3);
+        let signal = Signal::new(stream.clone(), None, "loudness".into(), 1, "loud", at, at, 2.5);
+        let looked = Looked { pool: "gpu".into(), camera: crate::CameraId::main(), at, over: false };
+        for arrival in [
+            Arrival::event(&stream, received, event),
+            Arrival::signal(received, signal),
+            Arrival::looked(&stream, received, looked),
+            Arrival::end(&stream, received),
+        ] {
             let json = Record::Arrival(arrival).to_json().unwrap();
             let back = Record::from_json(json.as_bytes(), &kinds).unwrap();
             assert_eq!(back.to_json().unwrap(), json);

@@ -32,6 +32,7 @@ pub struct StreamSpec {
     pub(super) schedules: Vec<Events>,
     pub(super) consent: Option<Consent>,
     pub(super) detectors: Vec<DetectorFactory>,
+    pub(super) pools: Vec<String>,
 }
 
 impl fmt::Debug for StreamSpec {
@@ -51,6 +52,7 @@ impl StreamSpec {
             schedules: Vec::new(),
             consent: None,
             detectors: Vec::new(),
+            pools: Vec::new(),
         }
     }
 
@@ -85,6 +87,14 @@ impl StreamSpec {
     #[must_use]
     pub fn with_consent(mut self, consent: Consent) -> Self {
         self.consent = Some(consent);
+        self
+    }
+
+    /// Waits for detectors of other processes, which look at what the cameras record and say so by
+    /// [`Item::Looked`](crate::source::Item::Looked) under this name.
+    #[must_use]
+    pub fn with_pool(mut self, pool: impl Into<String>) -> Self {
+        self.pools.push(pool.into());
         self
     }
 

@@ -32,6 +32,9 @@ pub struct PipelineConfig {
     /// How far a camera may fall behind a live one before the stream goes on without it.
     #[serde(with = "crate::config::secs")]
     pub max_camera_lag: Duration,
+    /// How far detectors of another process may fall behind live media before the stream goes on without them.
+    #[serde(with = "crate::config::secs")]
+    pub max_pool_lag: Duration,
     /// How far ahead of the stream's clock an event may lie.
     #[serde(with = "crate::config::secs")]
     pub max_ahead: Duration,
@@ -52,6 +55,7 @@ impl Default for PipelineConfig {
             log_retain: Duration::ZERO,
             log_max_bytes: 0,
             max_camera_lag: Duration::from_secs(10),
+            max_pool_lag: Duration::from_secs(30),
             max_ahead: Duration::from_secs(24 * 3600),
             grace: Duration::from_secs(10),
         }

@@ -17,6 +17,7 @@ use super::intake::{Intake, Taken};
 use super::journal::{Journal, State};
 use super::observe::{Notice, Progress};
 use super::outgoing::Outgoing;
+use super::pools::Pools;
 use super::reference::Reference;
 use super::retention::{Ages, Needs, Retention};
 use super::schedule::Schedules;
@@ -43,6 +44,7 @@ pub(super) struct Driver {
     pub(super) gate: Gate,
     pub(super) intake: Intake,
     pub(super) reference: Reference,
+    pub(super) pools: Pools,
     pub(super) schedules: Schedules,
     pub(super) ticker: Option<Ticker>,
     pub(super) outgoing: Outgoing,
@@ -93,6 +95,7 @@ enum Wake {
     Tick,
     Stop,
     Deadline,
+    Forsaken,
 }
 
 impl Driver {
@@ -114,6 +117,7 @@ impl Driver {
                 Wake::Clip(clip) => self.clip(clip).await?,
                 Wake::Tick => self.tick().await?,
                 Wake::Stop => self.wind_down(),
+                Wake::Forsaken => self.forsake_pools(),
                 Wake::Deadline => {
                     for name in self.intake.abort() {
                         self.notice(format!("{name} did not end when asked and was ended"), None);
@@ -127,6 +131,7 @@ impl Driver {
 
     async fn wake(&mut self, may_take: bool) -> Wake {
         let (reference, stopping) = (&self.reference, self.state.deadline.is_some());
+        let pools = &mut self.pools;
         let until_tick = self.ticker.as_ref().map(|t| t.until_next(&*self.shared.time));
         tokio::select! {
             taken = self.intake.next(|source| !stopping && reference.is_ahead(source)), if may_take => Wake::Taken(taken),
@@ -135,6 +140,7 @@ impl Driver {
             () = async { self.shared.time.sleep(until_tick.unwrap_or_default()).await },
                 if until_tick.is_some() && self.state.deadline.is_none() => Wake::Tick,
             () = self.stop.cancelled(), if self.state.deadline.is_none() => Wake::Stop,
+            () = pools.forsaken(), if self.state.deadline.is_none() => Wake::Forsaken,
             () = async { if let Some(at) = &mut self.state.deadline { at.await } },
                 if self.state.deadline.is_some() => Wake::Deadline,
         }

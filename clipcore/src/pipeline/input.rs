@@ -27,7 +27,7 @@ impl Driver {
             Item::Event(event) => Some(event.at()),
             Item::Signal(signal) => Some(signal.at),
             Item::Epoch { at, .. } => Some(*at),
-            Item::Progress { .. } | Item::Notice(_) | Item::Bad(_) | Item::Ack(_) => None,
+            Item::Progress { .. } | Item::Looked(_) | Item::Notice(_) | Item::Bad(_) | Item::Ack(_) => None,
         };
         // What lies before the watermark cannot count again; to log it as late would only be noise.
         if at < self.state.decided && at.is_some() && self.intake.is_repeating(source) {
@@ -60,6 +60,7 @@ impl Driver {
                 self.reference.progress(source, &camera, at, wall.is_some());
                 return self.follow_reference().await;
             }
+            Item::Looked(looked) => return self.looked(looked).await,
             Item::Notice(text) => self.notice(format!("{}: {text}", self.intake.name(source)), None),
             Item::Bad(error) => self.bad(Some(source), &error),
             Item::Ack(ack) => self.state.acks.push(ack),
@@ -124,13 +125,19 @@ impl Driver {
         self.reference.ended(source);
         self.follow_reference().await?;
         if self.intake.has_clock(source) && !self.intake.has_running_clock() && !self.intake.is_over() {
-            // Without media the stream's clock stands still: what else runs has nothing to add to.
-            self.wind_down();
+            match self.reference.awaited().filter(|_| !self.stop.is_cancelled()) {
+                Some(live) => self.pools.wait(live.then_some(self.shared.config.max_pool_lag)),
+                // Without media the stream's clock stands still: what else runs has nothing to add to.
+                None => self.wind_down(),
+            }
         }
         Ok(())
     }
 
-    async fn follow_reference(&mut self) -> Result<()> {
+    pub(super) async fn follow_reference(&mut self) -> Result<()> {
+        for text in self.pools.lagging(&self.reference) {
+            self.notice(text, None);
+        }
         let Some(reach) = self.reference.reach() else { return Ok(()) };
         let at = reach.floor_to(CLOCK_STEP);
         if self.gate.clock.is_some_and(|clock| at <= clock) {

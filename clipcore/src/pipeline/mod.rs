@@ -89,6 +89,7 @@ mod ledger;
 mod observe;
 mod outgoing;
 mod output;
+mod pools;
 mod recover;
 mod reference;
 mod replay;

@@ -14,6 +14,7 @@ use super::driver::{Driver, Running};
 use super::intake::{Inflow, Intake};
 use super::journal::Journal;
 use super::outgoing::Outgoing;
+use super::pools::Pools;
 use super::reference::Reference;
 use super::retention::Retention;
 use super::schedule::Schedules;
@@ -213,6 +214,7 @@ fn assemble(parts: StreamParts, place: Place) -> (Driver, Vec<Box<dyn Source>>) 
             ..Gate::new(spec.id.clone(), consent, config.max_ahead)
         },
         reference: Reference::new(Vec::new(), config.max_camera_lag),
+        pools: Pools::new(spec.pools),
         ticker: ticks.then(|| Ticker::start(&*shared.time, None, None)),
         seat: Seat::new(engine, queue),
         journal: Journal::new(log, lease, &spec.id),
@@ -295,7 +297,9 @@ impl Driver {
         for source in sources {
             self.intake.add(source, &inflow, |task| self.tasks.spawn(task));
         }
-        self.reference = Reference::new(self.intake.clock_sources(), self.shared.config.max_camera_lag);
+        let config = &self.shared.config;
+        self.reference = Reference::new(self.intake.clock_sources(), config.max_camera_lag)
+            .with_pools(self.pools.len(), config.max_pool_lag);
         self.live().await
     }
 }

@@ -12,6 +12,7 @@ mod index;
 mod recording;
 mod scan;
 mod segment;
+mod tail;
 mod write;
 
 pub use index::{IndexedSample, Slice};
@@ -19,6 +20,7 @@ pub use recording::{Pin, Recording, RecordingStats};
 pub use segment::{SEGMENT_UUID, SegmentInfo};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+pub use tail::{Recordings, Tail};
 pub use write::Recorder;
 
 /// How a recording is kept.

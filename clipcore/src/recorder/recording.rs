@@ -132,6 +132,15 @@ impl Recording {
         }
     }
 
+    pub(super) fn watch(&self) -> watch::Receiver<(Timestamp, bool)> {
+        self.progress.subscribe()
+    }
+
+    /// Whether no more media will come.
+    pub fn has_ended(&self) -> bool {
+        self.progress.borrow().1
+    }
+
     pub(super) fn set_progress(&self, until: Timestamp) {
         self.progress.send_if_modified(|p| {
             let moved = until > p.0;

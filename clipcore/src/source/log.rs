@@ -265,6 +265,14 @@ impl Reading {
                         self.source.ended.cancel();
                         return Ok(true);
                     }
+                    Arrived::Signal(signal) => {
+                        self.out.send(Item::Signal(signal)).await?;
+                        handed_over = true;
+                    }
+                    Arrived::Looked(looked) => {
+                        self.out.send(Item::Looked(looked)).await?;
+                        handed_over = true;
+                    }
                     Arrived::Event(event) if !self.recent.is_new(&event) => {
                         self.source.repeated.fetch_add(1, Ordering::Relaxed);
                     }

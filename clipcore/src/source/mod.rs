@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::detector::Signal;
 use crate::event::{AnyEvent, EpochStart, Incoming};
+use crate::log::Looked;
 use crate::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp, WallTime};
 
 /// What a source hands over.
@@ -67,6 +68,9 @@ pub enum Item {
         /// Civil time at that instant, where the source is live.
         wall: Option<WallTime>,
     },
+    /// Detectors of another process have looked at a camera's media; see
+    /// [`StreamSpec::with_pool`](crate::pipeline::StreamSpec::with_pool).
+    Looked(Looked),
     /// Something a person should know (a reconnect, a tap that fell behind); the source goes on.
     Notice(String),
     /// An input that could not be read (a bad line): reported and counted; the source goes on.

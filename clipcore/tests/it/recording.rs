@@ -23,10 +23,10 @@ pub(crate) async fn record(input: &Path, recorder: Recorder) -> Result<Vec<Item>
     run(source).await
 }
 
-pub(crate) async fn run(source: MediaSource) -> Result<Vec<Item>> {
+pub(crate) async fn run(source: impl Source + 'static) -> Result<Vec<Item>> {
     let (tx, mut rx) = mpsc::channel(64);
     let out = SourceOutput::new(stream(), tx, CancellationToken::new());
-    let running = tokio::spawn(Box::new(source).run(out));
+    let running = tokio::spawn(async move { Box::new(source).run(out).await });
     let mut items = Vec::new();
     while let Some(item) = rx.recv().await {
         items.push(item);

@@ -7,8 +7,10 @@ use clipcore::Timestamp;
 use clipcore::detector::{Detector, DetectorInfo, Output};
 use clipcore::event::Stamped;
 use clipcore::event::media::{Audio16k, AudioWindow, VideoFrame};
+use clipcore::recorder::{Recording, Tail};
 use clipcore::source::Item;
-use clipcore::source::media::{FrameConfig, Input, MediaConfig, MediaSource};
+use clipcore::source::media::{FollowSource, FrameConfig, Input, MediaConfig, MediaSource};
+use futures::StreamExt;
 use serde_json::Value;
 
 use crate::recording::{recorder, run};
@@ -76,6 +78,32 @@ where
     let items = run(source).await.unwrap();
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     (seen, items)
+}
+
+/// Records a stream, then follows the recording: what was shown beside the recorder, and what is shown apart.
+async fn both<E, T>(made: &TestStream, read: fn(&E) -> T) -> [Vec<(f64, T)>; 2]
+where
+    Watcher<E, T>: Detector,
+{
+    let dir = tempfile::tempdir().unwrap();
+    let file = made.kept("mp4");
+    let [beside, apart] = [(); 2].map(|()| Seen::default());
+    let source = MediaSource::new(
+        Input::parse(file.to_str().unwrap()).unwrap(),
+        CameraId::main(),
+        recorder(&dir.path().join("rec")),
+    );
+    let source = source.with_detector(Box::new(Watcher { seen: beside.clone(), read })).unwrap();
+    run(source).await.unwrap();
+    let recording = Recording::open(dir.path().join("rec")).unwrap();
+    assert!(recording.stats().segments > 2, "the test needs several files");
+    let mut tail = Tail::new(recording, Timestamp::MIN);
+    let bytes = futures::stream::iter(std::iter::from_fn(move || tail.read().transpose())).boxed();
+    let followed = FollowSource::new(bytes, CameraId::main());
+    let followed = followed.with_detector(Box::new(Watcher { seen: apart.clone(), read })).unwrap();
+    let items = run(followed).await.unwrap();
+    nothing_comes_after_its_time(&items);
+    [beside, apart].map(|seen| std::mem::take(&mut *seen.lock().unwrap()))
 }
 
 /// Time must not be said to have passed an instant of which something was still to be shown.
@@ -183,4 +211,34 @@ async fn sound_is_heard_at_its_instant() {
         assert!(off.iter().all(|ms| ms.abs() <= 2.0), "{audio:?} at 16 kHz: {off:?} ms");
         nothing_comes_after_its_time(&items);
     }
+}
+
+#[tokio::test]
+async fn who_follows_a_recording_is_shown_what_is_shown_beside_the_recorder() {
+    if !require("who_follows_a_recording_is_shown_what_is_shown_beside_the_recorder", &["ffmpeg", "ffprobe"])
+    {
+        return;
+    }
+    let made = TestStream { size: (320, 180), pictures: 600, gop: 30, ..TestStream::default() };
+    let [beside, apart] = both::<AudioWindow, Vec<f32>>(&made, |w| w.samples.to_vec()).await;
+    same(&beside, &apart, 400);
+    let [beside, apart] = both::<Audio16k, Vec<f32>>(&made, |w| w.samples.to_vec()).await;
+    same(&beside, &apart, 400);
+    let [beside, apart] = both::<VideoFrame, Option<u32>>(&made, number).await;
+    same(&beside, &apart, 10);
+}
+
+fn same<T: PartialEq>(beside: &[(f64, T)], apart: &[(f64, T)], least: usize) {
+    assert!(beside.len() > least, "{} were shown", beside.len());
+    let differs = beside.iter().zip(apart).position(|(a, b)| a != b);
+    if let Some(n) = differs {
+        panic!(
+            "number {n} differs: at {} and {}, of {} and {}",
+            beside[n].0,
+            apart[n].0,
+            beside.len(),
+            apart.len()
+        );
+    }
+    assert_eq!(beside.len(), apart.len());
 }

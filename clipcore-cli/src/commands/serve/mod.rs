@@ -1,6 +1,7 @@
 //! `clipcore serve`: the gateway with pipelines behind it, in one process.
 
 mod parts;
+mod pools;
 mod roles;
 mod server;
 mod token;
@@ -27,6 +28,7 @@ Examples:
   curl -X PUT -d '{\"inputs\":[\"rtmp://localhost/live/key\"]}' http://127.0.0.1:8484/v1/streams/show
   clipcore serve token bot --scope ingest            a token, for a server that others can reach
   CLIPCORE__SHARED__URL=redis://db clipcore serve --role fuse   a worker beside others; see docs/howto/hosts.md
+  clipcore serve --config all.toml --role detect --pool gpu     detectors of sound and pictures, on a machine of their own
   clipcore serve --listen 0.0.0.0:8484               needs tokens; put a proxy with TLS in front
 
 What is answered 202 is on disk: after a crash, start it again on the same DIR and nothing is lost. /openapi.json
@@ -44,10 +46,13 @@ pub struct ServeArgs {
     /// What the people of streams agreed to that do not say themselves: chat_text, face, or both with a comma
     #[arg(long, value_name = "LIST")]
     pub consent: Option<Consent>,
-    /// What this process does of the work, with commas: gateway, fuse (record, detect), deliver; the processes of a deployment
-    /// share logs in Redis or Kafka (see [shared] of --print-config)
-    #[arg(long, value_name = "LIST", default_value = "gateway,fuse,deliver")]
+    /// What this process does of the work, with commas: gateway, fuse (or record), detect, deliver; the processes of a
+    /// deployment share logs in Redis or Kafka (see [shared] of --print-config)
+    #[arg(long, value_name = "LIST", default_value = "gateway,fuse,detect,deliver")]
     pub role: Roles,
+    /// With the role detect: only the detectors of this pool, see [shared.pools]; those of all pools where absent
+    #[arg(long, value_name = "NAME")]
+    pub pool: Option<String>,
     /// The file of tokens; DIR/tokens.jsonl where absent
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
@@ -81,7 +86,12 @@ pub fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<Exit> {
     }
     let config = args.config(global)?;
     let tokens = args.tokens.clone().unwrap_or_else(|| token::file(&config));
-    let asked =
-        server::Asked { listen: args.listen, tokens: &tokens, roles: args.role.clone(), quiet: global.quiet };
+    let asked = server::Asked {
+        listen: args.listen,
+        tokens: &tokens,
+        roles: args.role.clone(),
+        pool: args.pool.as_deref(),
+        quiet: global.quiet,
+    };
     server::serve(&config, &asked)
 }

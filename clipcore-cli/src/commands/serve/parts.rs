@@ -1,7 +1,7 @@
 //! What the roles of a process are made of.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use clipcore::catalog::Catalog;
 use clipcore::clock::SystemTimeSource;
@@ -10,16 +10,19 @@ use clipcore::event::Kinds;
 use clipcore::host::{Host, HostMode, HostParts, StreamFactory, StreamMake, StreamSettings};
 use clipcore::log::{EventLog, FileLog, FileLogConfig};
 use clipcore::media::ffmpeg::Ffmpeg;
+use clipcore::pool::DetectorPool;
 use clipcore::privacy::{Expiry, LiveFolder, Pseudonymizer};
 use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
-use clipcore::{Consent, Error, ErrorKind, Result, StreamId};
+use clipcore::{Error, ErrorKind, Result, StreamId};
 
-use super::{Role, Roles};
+use super::Role;
+use super::pools::{self, LoadedModels, ShownRecordings};
+use super::server::Asked;
 use crate::config::Config;
 use crate::models::Models;
 use crate::shared::Shared;
 use crate::streams::Streams;
-use crate::{assembly, inputs, output, privacy, sinks};
+use crate::{assembly, inputs, privacy, sinks};
 
 /// Parts of the log: streams of one part read past each other's records. The inbox has a single one, so that one sync of the
 /// disk does for whatever comes at a time.
@@ -31,6 +34,8 @@ pub(super) struct Parts {
     pub(super) front: Option<(Host, Catalog)>,
     /// Runs streams; it may be the front as well.
     pub(super) worker: Option<Host>,
+    /// Look at what workers record.
+    pub(super) pools: Vec<DetectorPool>,
     /// Follow the log of other processes.
     pub(super) deliverers: Vec<Deliverer>,
     /// Takes out what becomes too old, where the logs are this process's own.
@@ -44,6 +49,11 @@ impl Parts {
         kinds: &Kinds,
         pseudonyms: &Pseudonymizer,
     ) -> anyhow::Result<Self> {
+        if !config.shared.pools.is_empty() {
+            return Err(Error::config("pools of detectors need logs that processes share")
+                .with_hint("set shared.url, or leave [shared.pools] out")
+                .into());
+        }
         let dir = &config.out;
         let log = FileLogConfig { partitions: PARTITIONS, ..assembly::log_config(&config.pipeline) };
         let log = Arc::new(FileLog::open(dir.join("log"), log, kinds.clone()).await?);
@@ -55,12 +65,13 @@ impl Parts {
         let mut sinks = own_sinks(config, dir).await?;
         sinks.push(Arc::new(catalog.clone().with_retry(Default::default())));
         let folder = LiveFolder::new(dir, sinks.clone());
-        let parts = parts(config, pseudonyms, inbox, log, factory(config, sinks)?);
+        let parts = parts(config, pseudonyms, inbox, log, factory(config, sinks, None)?);
         let parts = HostParts { folder: Some(folder), ..parts };
         let host = Host::open(dir.join("streams"), parts).await?;
         Ok(Self {
             front: Some((host.clone(), catalog)),
             worker: Some(host),
+            pools: Vec::new(),
             deliverers: Vec::new(),
             expiry: Some(expiry),
         })
@@ -71,11 +82,13 @@ impl Parts {
         config: &Config,
         kinds: &Kinds,
         pseudonyms: &Pseudonymizer,
-        roles: &Roles,
+        asked: &Asked<'_>,
     ) -> anyhow::Result<Self> {
+        let roles = &asked.roles;
         let Shared { inbox, log, offsets, streams } = config.shared.open(kinds).await?;
         let dir = &config.out;
-        let mut all = Self { front: None, worker: None, deliverers: Vec::new(), expiry: None };
+        let mut all =
+            Self { front: None, worker: None, pools: Vec::new(), deliverers: Vec::new(), expiry: None };
         if roles.contains(Role::Gateway) {
             let catalog = Catalog::open(dir).await?;
             let nobody: StreamFactory =
@@ -91,11 +104,16 @@ impl Parts {
             all.deliverers.push(Deliverer::new(log.clone(), sinks, Position::None).with_root(dir));
             all.front = Some((host, catalog));
         }
+        if roles.contains(Role::Detect) {
+            all.pools = pools::open(config, kinds, asked.pool, &inbox, &streams).await?;
+        }
         if roles.contains(Role::Fuse) {
+            let shown = pools::show_recordings(config).await?;
             let mode = HostMode::Worker(config.shared.worker.clone());
             let parts = HostParts {
                 mode,
-                ..parts(config, pseudonyms, inbox, log.clone(), factory(config, Vec::new())?)
+                recorded_at: shown.as_ref().map(|shown| shown.url.clone()),
+                ..parts(config, pseudonyms, inbox, log.clone(), factory(config, Vec::new(), shown)?)
             };
             all.worker = Some(Host::open_with(streams, parts).await?);
         }
@@ -143,11 +161,19 @@ fn parts(
 }
 
 /// Puts streams together; models are loaded when the first stream needs them.
-fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFactory> {
-    let streams = Arc::new(Streams::new(config)?);
+fn factory(
+    config: &Config,
+    sinks: Vec<Arc<dyn ClipSink>>,
+    shown: Option<ShownRecordings>,
+) -> Result<StreamFactory> {
+    let mut streams = Streams::new(config)?;
+    if let Some(shown) = shown {
+        streams = streams.with_pools(config.shared.pools.clone(), shown.recordings);
+    }
+    let streams = Arc::new(streams);
     let config = Arc::new(config.clone());
-    // Those of faces are loaded only where somebody agreed to that.
-    let models: Arc<[OnceLock<Models>; 2]> = Arc::default();
+    // Those of faces are loaded only where somebody agreed to that; what looks at media may be in pools.
+    let models: Arc<[LoadedModels; 2]> = Arc::default();
     Ok(Arc::new(move |stream: &StreamId, settings: &StreamSettings| {
         let consent = settings.consent.unwrap_or(config.consent);
         let cameras: Vec<_> =
@@ -161,7 +187,8 @@ fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFacto
             Ffmpeg::default().version()?;
         }
         if !cameras.is_empty() || consent.face {
-            needed = loaded(&models[usize::from(consent.face)], &config, consent)?;
+            let config = streams.config(!cameras.is_empty());
+            needed = models[usize::from(!cameras.is_empty())].of(&config, consent)?;
         }
         let mut pipeline = streams.pipeline();
         for sink in &sinks {
@@ -178,17 +205,8 @@ fn factory(config: &Config, sinks: Vec<Arc<dyn ClipSink>>) -> Result<StreamFacto
         }
         let (streams, config, models) = (streams.clone(), config.clone(), models.clone());
         Ok(made.with_listeners(Arc::new(move || {
-            let needed = loaded(&models[usize::from(consent.face)], &config, consent)?;
+            let needed = models[0].of(&config, consent)?;
             Ok((streams.ears(needed, consent)?, needed.registry.clone()))
         })))
     }))
-}
-
-fn loaded<'a>(slot: &'a OnceLock<Models>, config: &Config, consent: Consent) -> Result<&'a Models> {
-    if let Some(models) = slot.get() {
-        return Ok(models);
-    }
-    let models = Models::open(&Config { consent, ..config.clone() })?;
-    models.notes.iter().for_each(|note| output::note(note));
-    Ok(slot.get_or_init(|| models))
 }

@@ -8,14 +8,16 @@ use clipcore::Error;
 pub(super) enum Role {
     /// Takes events in, and answers questions.
     Gateway,
-    /// Runs streams: records their media, detects, fuses, cuts. Sound, pictures and recording stay on one machine.
+    /// Runs streams: records their media, fuses, cuts, and detects what no pool does.
     Fuse,
+    /// Runs the detectors of pools.
+    Detect,
     /// Gives what was found to sinks.
     Deliver,
 }
 
 impl Role {
-    const ALL: [Self; 3] = [Self::Gateway, Self::Fuse, Self::Deliver];
+    const ALL: [Self; 4] = [Self::Gateway, Self::Fuse, Self::Detect, Self::Deliver];
 }
 
 impl fmt::Display for Role {
@@ -23,6 +25,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Self::Gateway => "gateway",
             Self::Fuse => "fuse",
+            Self::Detect => "detect",
             Self::Deliver => "deliver",
         })
     }
@@ -55,11 +58,12 @@ impl FromStr for Roles {
     fn from_str(list: &str) -> Result<Self, Error> {
         let role = |name: &str| match name.trim() {
             "gateway" => Ok(Role::Gateway),
-            // One process does all three: what one of them needs of the others is in its memory.
-            "fuse" | "detect" | "record" => Ok(Role::Fuse),
+            // Clips are cut where the recording is, and the clock is the recording's: one process does both.
+            "fuse" | "record" => Ok(Role::Fuse),
+            "detect" => Ok(Role::Detect),
             "deliver" => Ok(Role::Deliver),
             other => Err(Error::config(format!("there is no role {other:?}"))
-                .with_hint("roles are gateway, fuse (or record, or detect: the same process), deliver")),
+                .with_hint("roles are gateway, fuse (or record: the same process), detect, deliver")),
         };
         let mut roles = list.split(',').map(role).collect::<Result<Vec<_>, _>>()?;
         roles.sort();
@@ -75,8 +79,8 @@ mod tests {
     #[test]
     fn roles_are_read_with_their_other_names() {
         let some: Roles = "deliver, record,detect".parse().unwrap();
-        assert_eq!(some.to_string(), "fuse, deliver");
-        assert!(!some.are_all() && "gateway,fuse,deliver".parse::<Roles>().unwrap().are_all());
+        assert_eq!(some.to_string(), "fuse, detect, deliver");
+        assert!(!some.are_all() && "gateway,fuse,deliver,detect".parse::<Roles>().unwrap().are_all());
         let error = "gateway,cook".parse::<Roles>().unwrap_err().to_string();
         assert!(error.contains("\"cook\""), "{error}");
     }

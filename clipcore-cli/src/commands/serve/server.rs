@@ -24,6 +24,8 @@ pub(super) struct Asked<'a> {
     pub(super) listen: SocketAddr,
     pub(super) tokens: &'a Path,
     pub(super) roles: Roles,
+    /// The pool whose detectors it is to run; all of them without.
+    pub(super) pool: Option<&'a str>,
     pub(super) quiet: bool,
 }
 
@@ -53,10 +55,17 @@ async fn run(config: &Config, asked: &Asked<'_>, tokens: Tokens) -> anyhow::Resu
     let kinds = Kinds::builtin();
     let mut parts = match config.shared.url {
         None if asked.roles.are_all() => Parts::alone(config, &kinds, &pseudonyms).await?,
-        _ => Parts::shared(config, &kinds, &pseudonyms, &asked.roles).await?,
+        _ => Parts::shared(config, &kinds, &pseudonyms, asked).await?,
     };
     let stop = CancellationToken::new();
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
+    for pool in parts.pools.drain(..) {
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            pool.run(stop).await;
+            Ok(())
+        });
+    }
     if let Some(expiry) = parts.expiry.take() {
         tokio::spawn(expiry.run(stop.clone()));
     }

@@ -7,6 +7,7 @@
 mod audio;
 mod connection;
 mod first_picture;
+mod follow;
 mod frames;
 mod ingest;
 mod input;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 pub use audio::To16k;
+pub use follow::FollowSource;
 pub use frames::FrameConfig;
 use ingest::Ingest;
 pub use input::Input;

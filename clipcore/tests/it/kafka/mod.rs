@@ -47,6 +47,7 @@ async fn streams_are_the_same_everywhere(kafka: &Kafka) {
     let known = |state, input: &str| Known {
         state,
         settings: StreamSettings { inputs: vec![input.to_owned()], ..StreamSettings::default() },
+        recorded_at: None,
     };
     let [a, b] = ["a", "b"].map(|id| StreamId::new(id).unwrap());
     one.save(&a, &known(StreamState::Live, "first")).await.unwrap();
