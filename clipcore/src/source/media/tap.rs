@@ -58,6 +58,8 @@ struct State {
     decoder: Option<PcmDecoder>,
     frame_tap: Option<FrameTap>,
     to_16k: Option<To16k>,
+    /// Where the first sample lies.
+    first: Option<Timestamp>,
     /// Instants up to which sound and pictures have been looked at.
     audio_end: Option<Timestamp>,
     video_end: Option<Timestamp>,
@@ -120,7 +122,7 @@ impl Tap {
         self.drain_decoder()?;
         self.drain_frames();
         (self.state.decoder, self.state.to_16k) = (None, None);
-        (self.state.audio_end, self.state.video_end) = (None, None);
+        (self.state.first, self.state.audio_end, self.state.video_end) = (None, None, None);
         let sound = tracks.iter().find(|t| t.kind == crate::media::TrackKind::Audio);
         if let Some(track) = sound.filter(|_| self.wants(AudioWindow::KIND) || self.wants(Audio16k::KIND)) {
             match PcmDecoder::new(&self.ffmpeg, track, self.live) {
@@ -146,6 +148,7 @@ impl Tap {
 
     fn sample(&mut self, sample: &Sample, at: Timestamp, wall: Option<WallTime>) -> Result<()> {
         let Some(track) = self.state.tracks.get(sample.track) else { return Ok(()) };
+        self.state.first.get_or_insert(at);
         if let Some(wall) = wall {
             self.state.wall = Some((at, wall));
         }
@@ -218,6 +221,14 @@ impl Tap {
             (Some(a), Some(v)) if v + LAG < a => Some(a),
             (a, v) => [a, v].into_iter().flatten().min(),
         }?;
+        // What a track begins with may lie before what came first of the other.
+        let silent = self.state.audio_end.is_none() || self.state.video_end.is_none();
+        if silent
+            && self.state.tracks.len() > 1
+            && self.state.first.is_some_and(|first| reached < first + LAG)
+        {
+            return None;
+        }
         let frames = self.state.frame_tap.as_ref().and_then(FrameTap::reached);
         Some(frames.map_or(reached, |t| reached.min(t)))
     }

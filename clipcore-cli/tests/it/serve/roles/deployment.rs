@@ -96,6 +96,12 @@ impl<'a> Deployment<'a> {
         Process::start(self.dir, command, &format!("worker-{which}"), data, "fuse", &env)
     }
 
+    /// Runs the detectors of pools.
+    pub(super) fn listener(&self, which: usize) -> Process {
+        let name = format!("listener-{which}");
+        Process::start(self.dir, Command::new(PROGRAM), &name, &name, "detect", &self.env)
+    }
+
     /// Asks until it is answered with success, as a producer does.
     pub(super) fn post(&mut self, path: &str, method: &str, body: &str) {
         for _ in 0..600 {

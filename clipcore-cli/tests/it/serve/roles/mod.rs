@@ -3,6 +3,7 @@
 mod broker;
 mod clips;
 mod deployment;
+mod pools;
 mod way;
 
 use std::thread::sleep;
@@ -168,6 +169,24 @@ fn clips_outlive_many_deaths() {
 #[ignore = "takes minutes: make soak"]
 fn clips_outlive_many_deaths_over_kafka() {
     clips::none_is_lost_and_none_cut_twice(Kind::Kafka, "clips over Kafka, many times", 15, 22);
+}
+
+#[test]
+fn detectors_in_processes_of_their_own_find_what_they_would_find_beside_the_recorder() {
+    pools::a_file_is_heard_the_same_apart(Kind::Redis, "a pool of detectors over Redis");
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+#[ignore = "makes many clients of Kafka: make soak"]
+fn detectors_apart_find_the_same_over_kafka() {
+    pools::a_file_is_heard_the_same_apart(Kind::Kafka, "a pool of detectors over Kafka");
+}
+
+#[test]
+#[ignore = "takes minutes: make soak"]
+fn a_live_stream_is_heard_whatever_detectors_die() {
+    pools::a_live_stream_is_heard_whatever_dies(Kind::Redis, "a pool that dies often", 20);
 }
 
 #[test]
