@@ -31,6 +31,8 @@ mod privacy;
 mod properties;
 #[cfg(feature = "media")]
 mod recording;
+#[cfg(all(feature = "http", feature = "media"))]
+mod recordings;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "runtime")]
