@@ -6,7 +6,7 @@
 //! late.
 //!
 //! The processes of a pool divide the streams among themselves by claims, as workers do. How far each stream was looked at is
-//! kept in checkpoints. One that takes a stream over reads the last [minute and a half](WARM_UP) before that place again, so
+//! kept in checkpoints. One that takes a stream over reads the last [three minutes](WARM_UP) before that place again, so
 //! that detectors know what is usual, and says only what lies after it. After a crash, what lies within half a second
 //! of that place may be said twice, at slightly different instants.
 
@@ -27,8 +27,8 @@ use crate::model::ModelRegistry;
 use crate::source::media::MediaConfig;
 use crate::{CameraId, Error, ErrorKind, Result, StreamId};
 
-/// How much is read again before the place from which on something counts.
-pub const WARM_UP: Duration = Duration::from_secs(90);
+/// How much is read again before the place from which on something counts: what is usual is learned over about a minute.
+pub const WARM_UP: Duration = Duration::from_secs(180);
 
 /// A camera of a stream, and the detectors of the pool that look at it.
 pub struct Watch {
