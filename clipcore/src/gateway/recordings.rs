@@ -1,9 +1,10 @@
 //! What a worker records, for detectors of other processes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,26 +13,32 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
+use crate::clock::TimeSource;
 use crate::durable::blocking;
 use crate::recorder::{Recordings, Tail};
-use crate::{CameraId, Error, ErrorKind, StreamId, Timestamp};
+use crate::{CameraId, Error, ErrorKind, Result, StreamId, Timestamp};
 
 /// Says up to where, in seconds of the timeline, was recorded when the answer began.
 pub(crate) const UNTIL: &str = "clipcore-recorded-until";
+
+/// Where nothing is recorded for so long, something is sent that says nothing: readers can tell a pause from a peer that is gone.
+const IDLE: Duration = Duration::from_secs(3);
+const EMPTY_BOX: &[u8] = b"\0\0\0\x08free";
 
 /// `GET /v1/recordings/{stream}/{camera}?from=SECONDS`: the files of a recording from the one on that holds that instant,
 /// one after the other, and what is being recorded as it is written, until the recording ends.
 ///
 /// With a secret, whoever asks says it as a bearer token; without one only what comes from this machine should reach it.
-pub fn recordings(all: Recordings, secret: Option<&str>) -> Router {
+pub fn recordings(all: Recordings, secret: Option<&str>, time: Arc<dyn TimeSource>) -> Router {
     let secret = secret.map(|secret| Sha256::digest(secret.as_bytes()).into());
-    let door = Arc::new(Door { all, secret });
+    let door = Arc::new(Door { all, secret, time });
     Router::new().route("/v1/recordings/{stream}/{camera}", get(follow)).with_state(door)
 }
 
 struct Door {
     all: Recordings,
     secret: Option<[u8; 32]>,
+    time: Arc<dyn TimeSource>,
 }
 
 #[derive(Deserialize)]
@@ -68,24 +75,10 @@ async fn follow(
     })?;
     let until = recording.recorded_until();
     let tail = Tail::new(recording, from);
-    let bytes = futures::stream::unfold(Some(tail), |tail| async {
-        let mut tail = tail?;
-        loop {
-            // Asked before: what was written by then is read.
-            let over = tail.is_over();
-            let read = blocking(move || Ok((tail.read(), tail))).await;
-            let (read, back) = match read {
-                Ok(read) => read,
-                Err(error) => return Some((Err(error), None)),
-            };
-            tail = back;
-            match read {
-                Ok(Some(bytes)) => return Some((Ok(bytes), Some(tail))),
-                Ok(None) if over => return None,
-                Ok(None) => tail.more().await,
-                Err(error) => return Some((Err(error), None)),
-            }
-        }
+    let time = door.time.clone();
+    let bytes = futures::stream::unfold(Some(tail), move |tail| {
+        let time = time.clone();
+        async move { next(tail?, &*time).await }
     });
     let mut response = Body::from_stream(bytes).into_response();
     let head = response.headers_mut();
@@ -97,4 +90,29 @@ async fn follow(
         head.insert(UNTIL, until);
     }
     Ok(response)
+}
+
+/// The next bytes, and who reads on; nothing where the recording is over.
+async fn next(mut tail: Tail, time: &dyn TimeSource) -> Option<(Result<Bytes>, Option<Tail>)> {
+    let began = time.elapsed();
+    loop {
+        // Asked before: what was written by then is read.
+        let over = tail.is_over();
+        let read = blocking(move || Ok((tail.read(), tail))).await;
+        let (read, back) = match read {
+            Ok(read) => read,
+            Err(error) => return Some((Err(error), None)),
+        };
+        tail = back;
+        match read {
+            Ok(Some(bytes)) => return Some((Ok(bytes), Some(tail))),
+            Ok(None) if over => return None,
+            // Whole boxes were sent so far.
+            Ok(None) if time.elapsed() >= began + IDLE => {
+                return Some((Ok(Bytes::from_static(EMPTY_BOX)), Some(tail)));
+            }
+            Ok(None) => tail.more().await,
+            Err(error) => return Some((Err(error), None)),
+        }
+    }
 }

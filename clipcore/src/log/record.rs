@@ -183,7 +183,7 @@ mod tests {
         let (kinds, stream) = (Kinds::builtin(), StreamId::new("s").unwrap());
         let received = WallTime::parse("2026-11-23T01:02:03.456789Z").unwrap();
         let event = kinds.parse(br#"{"type":"marker","id":"7","data":{"label":"a\u00e9 \"b\""}}"#).unwrap();
-        let at = crate::Timestamp::from_secs(3);
+        let at = Timestamp::from_secs(3);
         let signal = Signal::new(stream.clone(), None, "loudness".into(), 1, "loud", at, at, 2.5);
         let looked = Looked { pool: "gpu".into(), camera: crate::CameraId::main(), at, over: false };
         for arrival in [

@@ -1,8 +1,10 @@
 //! A recording that is read over HTTP while it is written.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use clipcore::CameraId;
+use clipcore::clock::SystemTimeSource;
 use clipcore::gateway::{ServeConfig, recordings, serve};
 use clipcore::media::mp4::{FragmentReader, Read};
 use clipcore::recorder::{Recorder, RecorderConfig, Recordings};
@@ -22,7 +24,7 @@ const SECRET: &str = "what only the pools know";
 async fn served(shown: &Recordings) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = recordings(shown.clone(), Some(SECRET));
+    let router = recordings(shown.clone(), Some(SECRET), Arc::new(SystemTimeSource::new()));
     tokio::spawn(serve(listener, router, ServeConfig::default(), CancellationToken::new()));
     format!("http://{address}/v1/recordings/{}/main", stream())
 }

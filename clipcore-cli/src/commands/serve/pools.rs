@@ -101,7 +101,7 @@ pub(super) async fn show_recordings(config: &Config) -> Result<Option<ShownRecor
     })?;
     let address: SocketAddr = listener.local_addr()?;
     let shown = Recordings::default();
-    let router = recordings(shown.clone(), set.secret.as_deref());
+    let router = recordings(shown.clone(), set.secret.as_deref(), Arc::new(SystemTimeSource::new()));
     let stop = CancellationToken::new();
     tokio::spawn(async move {
         if let Err(error) = serve(listener, router, ServeConfig::default(), stop).await {

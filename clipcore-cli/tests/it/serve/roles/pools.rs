@@ -56,6 +56,9 @@ impl<'a> Listened<'a> {
     fn start(dir: &'a Path, broker: &Broker) -> Self {
         let mut all = Deployment::new(dir, broker);
         all.env.insert("CLIPCORE__SHARED__POOLS__EARS", "[\"loudness\", \"audio_tagger\"]".to_owned());
+        all.env.insert("CLIPCORE__MEDIA__GIVE_UP", "6".to_owned());
+        // Long enough for a worker on a busy machine.
+        all.env.insert("CLIPCORE__SHARED__WORKER__CLAIM", "3".to_owned());
         all.env.insert("CLIPCORE__SHARED__RECORDINGS__SECRET", "0123456789abcdef".to_owned());
         let worker = all.worker(0, "host", broker);
         let listeners = [0, 1].map(|which| all.listener(which)).into();
@@ -121,7 +124,6 @@ pub(super) fn a_live_stream_is_heard_whatever_dies(kind: Kind, test: &str, momen
     let mut heard = Listened::start(dir.path(), &broker);
     let _publisher = Publisher::start(&file, &relay.url(STREAM));
     let path = format!("/v1/streams/{STREAM}");
-    heard.all.env.insert("CLIPCORE__MEDIA__GIVE_UP", "6".to_owned());
     heard.all.post(&path, "PUT", &json!({"inputs": [relay.url(STREAM)]}).to_string());
     for moment in 1..=moments {
         // Before it gets loud, while it is, and after.
@@ -130,7 +132,8 @@ pub(super) fn a_live_stream_is_heard_whatever_dies(kind: Kind, test: &str, momen
         heard.kill_listeners();
     }
     let found = || closed(&lines_of(&host.join("moments.jsonl")));
-    until(PATIENCE, || heard.said(), || found().len() >= moments as usize);
+    let said = || format!("{}\n{:#?}", heard.said(), found());
+    until(PATIENCE, said, || found().len() >= moments as usize);
     sleep(Duration::from_secs(5));
     let starts: Vec<f64> = found().iter().map(|m| m["peak"].as_f64().unwrap()).collect();
     assert_eq!(starts.len(), moments as usize, "{starts:?}\n{}", heard.said());
