@@ -105,7 +105,9 @@ impl Parts {
             all.front = Some((host, catalog));
         }
         if roles.contains(Role::Detect) {
-            all.pools = pools::open(config, kinds, asked.pool, &inbox, &streams).await?;
+            all.pools =
+                pools::open(config, kinds, asked.pool, roles.are_only(Role::Detect), &inbox, &streams)
+                    .await?;
         }
         if roles.contains(Role::Fuse) {
             let shown = pools::show_recordings(config).await?;

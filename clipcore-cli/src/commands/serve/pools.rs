@@ -34,14 +34,20 @@ impl LoadedModels {
     }
 }
 
-/// Processes of these pools, or of the one that was asked for.
+/// Processes of all pools, or of the one that was asked for; without any, a process that is to do nothing else is refused.
 pub(super) async fn open(
     config: &Config,
     kinds: &Kinds,
     asked: Option<&str>,
+    alone: bool,
     inbox: &Arc<dyn EventLog>,
     streams: &Arc<dyn StreamStore>,
 ) -> anyhow::Result<Vec<DetectorPool>> {
+    if config.shared.pools.is_empty() && alone {
+        return Err(Error::config("there are no pools of detectors")
+            .with_hint("say in [shared.pools] which detectors run apart: gpu = [\"audio_tagger\", \"face\"]")
+            .into());
+    }
     let mut all = Vec::new();
     for pool in config.shared.pools.names().filter(|name| asked.is_none_or(|asked| asked == *name)) {
         all.push(DetectorPool::new(PoolParts {

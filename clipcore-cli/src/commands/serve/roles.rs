@@ -40,6 +40,10 @@ impl Roles {
         self.0.contains(&role)
     }
 
+    pub(super) fn are_only(&self, role: Role) -> bool {
+        self.0 == [role]
+    }
+
     pub(super) fn are_all(&self) -> bool {
         Role::ALL.iter().all(|role| self.contains(*role))
     }

@@ -198,6 +198,22 @@ fn a_role_alone_says_what_it_needs() {
     assert!(said.contains("shared.url") && said.contains("Redis"), "{said}");
 }
 
+#[test]
+fn what_is_no_pool_is_refused_with_what_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    for (pools, says) in [
+        ("[\"face\", \"chat_burst\"]", "\"chat_burst\", which cannot run apart"),
+        ("[\"face\"]", "shared.url"),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_clipcore"));
+        command.args(["serve", "--data", &text(dir.path())]).env("CLIPCORE__SHARED__POOLS__GPU", pools);
+        let refused = command.output().unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains(says), "{said}");
+    }
+}
+
 #[cfg(not(feature = "kafka"))]
 #[test]
 fn without_kafka_it_says_how_it_is_built_with_it() {
