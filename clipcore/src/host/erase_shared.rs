@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Host, WorkerConfig};
+use crate::durable::blocking;
 use crate::log::{EventLog, Lease, RewriteRecord, RewriteState};
 use crate::privacy::{Erased, Viewer, rewrites_of_viewer};
 use crate::{Error, ErrorKind, Result};
@@ -29,7 +30,29 @@ impl Host {
             erased.records += here.records;
             erased.checkpoints += here.checkpoints;
         }
+        erased.unreached = self.unreached().await?;
         Ok(erased)
+    }
+
+    /// Lets other fronts know that keys of pseudonyms are kept here.
+    pub(super) async fn note_keys(&self) -> Result<()> {
+        let Some(keys) = self.own_keys().await? else { return Ok(()) };
+        let dir = self.0.folder.as_ref().map(|folder| folder.dir().to_owned()).unwrap_or_default();
+        let dir = std::path::absolute(&dir).unwrap_or(dir);
+        self.0.registry.store().note_keys(&keys, &format!("{}:{}", machine(), dir.display())).await
+    }
+
+    /// What tells the keys of this process from others'.
+    async fn own_keys(&self) -> Result<Option<String>> {
+        let Some(pseudonyms) = self.0.edge.pseudonyms.clone() else { return Ok(None) };
+        blocking(move || pseudonyms.identity()).await.map(Some)
+    }
+
+    /// Where keys are kept that this process does not have.
+    pub(super) async fn unreached(&self) -> Result<Vec<String>> {
+        let (own, mut all) = (self.own_keys().await?, self.0.registry.store().keys().await?);
+        all.retain(|keys, _| Some(keys) != own.as_ref());
+        Ok(all.into_values().collect())
     }
 
     /// Whether a record or a checkpoint of the partition names the viewer.
@@ -77,7 +100,10 @@ impl Host {
         match (done, log.hand_back(&lease).await) {
             (Ok(_), Err(error)) if error.kind() == ErrorKind::Conflict => Err(interrupted(partition)),
             (done, Err(error)) => {
-                tracing::warn!(partition, "could not be handed back, others get it when its time is over: {error}");
+                tracing::warn!(
+                    partition,
+                    "could not be handed back, others get it when its time is over: {error}"
+                );
                 done
             }
             (done, Ok(())) => done,
@@ -114,8 +140,18 @@ impl Host {
     }
 }
 
+/// This machine's name, as far as the system says it without being asked for more than a file.
+fn machine() -> String {
+    let name =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "?".to_owned())
+}
+
 fn interrupted(partition: u32) -> Error {
-    Error::new(ErrorKind::Unavailable, "another process works on these streams, so that not all could be taken out")
-        .with_context("partition", partition)
-        .with_hint("ask again in a moment: it goes on where it was")
+    Error::new(
+        ErrorKind::Unavailable,
+        "another process works on these streams, so that not all could be taken out",
+    )
+    .with_context("partition", partition)
+    .with_hint("ask again in a moment: it goes on where it was")
 }

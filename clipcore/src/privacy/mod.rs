@@ -100,6 +100,19 @@ impl Pseudonymizer {
         self.ring.as_ref().map_or(Ok(0), |ring| ring.erase(stream))
     }
 
+    /// What tells these keys from those of others, and nothing of what they are. Made where it is missing, as keys are.
+    ///
+    /// # Errors
+    /// As [`load_or_create`](Self::load_or_create).
+    #[cfg(feature = "runtime")]
+    pub(crate) fn identity(&self) -> crate::Result<String> {
+        let of = match &self.ring {
+            Some(ring) => ring.identity()?,
+            None => self.clone(),
+        };
+        Ok(of.pseudonym("clipcore", "keys"))
+    }
+
     /// The keys of all streams that are there, and this one's own where keys do not rotate.
     #[cfg(feature = "runtime")]
     pub(crate) fn all(&self) -> crate::Result<Vec<Self>> {
