@@ -22,5 +22,5 @@ pub(super) async fn open(shared: &SharedConfig, brokers: &str, kinds: &Kinds) ->
         Ok::<Arc<dyn EventLog>, Error>(Arc::new(KafkaLog::open(config, kinds.clone()).await?))
     };
     let (inbox, log, offsets) = (log("inbox").await?, log("log").await?, log("offsets").await?);
-    Ok(Shared { inbox, log, offsets, streams: Arc::new(KafkaStreams::open(config).await?) })
+    Ok(Shared { inbox, log, offsets, streams: Arc::new(KafkaStreams::open(config).await?), turn: None })
 }

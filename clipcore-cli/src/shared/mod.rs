@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) offsets: Arc<dyn EventLog>,
     /// What is known of streams.
     pub(crate) streams: Arc<dyn StreamStore>,
+    /// Whose turn it is to take out what is too old, where that can be done; it holds no records.
+    pub(crate) turn: Option<Arc<dyn EventLog>>,
 }
 
 impl SharedConfig {

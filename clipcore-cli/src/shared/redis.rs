@@ -10,11 +10,11 @@ use clipcore::{Error, Result};
 use super::{Shared, SharedConfig};
 
 pub(super) async fn open(shared: &SharedConfig, url: &RedisUrl, kinds: &Kinds) -> Result<Shared> {
-    let log = async |name: &str| {
+    let log = async |name: &str, partitions: u32| {
         let config = RedisLogConfig {
             url: url.clone(),
             prefix: format!("{}:{name}", shared.prefix),
-            partitions: shared.partitions,
+            partitions,
             durability: shared.durability,
             timeout: shared.timeout,
             ..RedisLogConfig::default()
@@ -22,9 +22,10 @@ pub(super) async fn open(shared: &SharedConfig, url: &RedisUrl, kinds: &Kinds) -
         Ok::<Arc<dyn EventLog>, Error>(Arc::new(RedisLog::open(config, kinds.clone()).await?))
     };
     Ok(Shared {
-        inbox: log("inbox").await?,
-        log: log("log").await?,
-        offsets: log("offsets").await?,
+        inbox: log("inbox", shared.partitions).await?,
+        log: log("log", shared.partitions).await?,
+        offsets: log("offsets", shared.partitions).await?,
+        turn: Some(log("expiry", 1).await?),
         streams: Arc::new(RedisStreams::new(url, &shared.prefix, shared.timeout)?),
     })
 }

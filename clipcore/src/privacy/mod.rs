@@ -18,6 +18,8 @@ mod data;
 #[cfg(feature = "runtime")]
 mod expiry;
 #[cfg(feature = "runtime")]
+mod expiry_shared;
+#[cfg(feature = "runtime")]
 mod keys;
 #[cfg(feature = "runtime")]
 mod live;
@@ -33,6 +35,8 @@ pub use audit::{AuditEntry, AuditNote, audit, audit_verify};
 pub use data::{DataFolder, Erased, Holding};
 #[cfg(feature = "runtime")]
 pub use expiry::{Expiry, ExpiryConfig};
+#[cfg(feature = "runtime")]
+pub use expiry_shared::SharedExpiry;
 #[cfg(feature = "runtime")]
 pub use keys::{KeyRing, Rotation};
 #[cfg(feature = "runtime")]

@@ -10,9 +10,10 @@ use clipcore::event::Kinds;
 use clipcore::host::{Host, HostMode, HostParts, StreamFactory, StreamMake, StreamSettings};
 use clipcore::log::{EventLog, FileLog, FileLogConfig};
 use clipcore::media::ffmpeg::Ffmpeg;
-use clipcore::privacy::{Expiry, LiveFolder, Pseudonymizer};
+use clipcore::privacy::{Expiry, LiveFolder, Pseudonymizer, SharedExpiry};
 use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
 use clipcore::{Consent, Error, ErrorKind, Result, StreamId};
+use tokio_util::sync::CancellationToken;
 
 use super::{Role, Roles};
 use crate::config::Config;
@@ -33,8 +34,25 @@ pub(super) struct Parts {
     pub(super) worker: Option<Host>,
     /// Follow the log of other processes.
     pub(super) deliverers: Vec<Deliverer>,
-    /// Takes out what becomes too old, where the logs are this process's own.
-    pub(super) expiry: Option<Expiry>,
+    /// Takes out what becomes too old.
+    pub(super) expiry: Option<TooOld>,
+}
+
+/// What takes out what becomes too old.
+pub(super) enum TooOld {
+    /// Of logs that are this process's own.
+    Own(Expiry),
+    /// Of those that it shares.
+    Shared(SharedExpiry),
+}
+
+impl TooOld {
+    pub(super) async fn run(self, stop: CancellationToken) {
+        match self {
+            Self::Own(expiry) => expiry.run(stop).await,
+            Self::Shared(expiry) => expiry.run(stop).await,
+        }
+    }
 }
 
 impl Parts {
@@ -62,7 +80,7 @@ impl Parts {
             front: Some((host.clone(), catalog)),
             worker: Some(host),
             deliverers: Vec::new(),
-            expiry: Some(expiry),
+            expiry: Some(TooOld::Own(expiry)),
         })
     }
 
@@ -73,10 +91,12 @@ impl Parts {
         pseudonyms: &Pseudonymizer,
         roles: &Roles,
     ) -> anyhow::Result<Self> {
-        let Shared { inbox, log, offsets, streams } = config.shared.open(kinds).await?;
+        let Shared { inbox, log, offsets, streams, turn } = config.shared.open(kinds).await?;
         let dir = &config.out;
         let mut all = Self { front: None, worker: None, deliverers: Vec::new(), expiry: None };
         if roles.contains(Role::Gateway) {
+            let logs = vec![inbox.clone(), log.clone()];
+            all.expiry = turn.map(|turn| TooOld::Shared(privacy::shared_expiry(config, logs, turn)));
             let catalog = Catalog::open(dir).await?;
             let nobody: StreamFactory =
                 Arc::new(|_, _| Err(Error::new(ErrorKind::Unsupported, "this process runs no streams")));

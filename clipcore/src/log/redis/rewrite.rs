@@ -28,8 +28,15 @@ impl RedisLog {
         }
         let this = format!("{}-{}", self.writer, self.number());
         for _ in 0..TRIES {
-            if let Some(changed) = self.copied(keys, &this, &change).await? {
-                return Ok(changed);
+            self.begin(keys, &this).await?;
+            match self.copied(keys, &this, &change).await {
+                Ok(Some(changed)) => return Ok(changed),
+                Ok(None) => {}
+                Err(error) => {
+                    // A server without room needs it back at once. Should it be another's by now, that one begins anew.
+                    let _ = self.writes.query::<()>(redis::cmd("UNLINK").arg(&keys.copy)).await;
+                    return Err(error);
+                }
             }
         }
         Err(busy())
@@ -57,7 +64,6 @@ impl RedisLog {
 
     /// Copies the records, some changed, and puts the copy in their place; nothing where somebody came between.
     async fn copied(&self, keys: &Keys, this: &str, change: &RewriteRecord) -> Result<Option<usize>> {
-        self.begin(keys, this).await?;
         let (mut after, mut count) = (BEGINNING.to_owned(), 0);
         loop {
             let found = self.entries(keys, &after).await?;

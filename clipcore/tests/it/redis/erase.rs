@@ -7,17 +7,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clipcore::Consent;
+use clipcore::clock::{ManualTimeSource, SystemTimeSource, TimeSource};
 use clipcore::detector::MarkerDetector;
 use clipcore::event::Kinds;
 use clipcore::fusion::FusionConfig;
 use clipcore::host::{Host, HostMode, HostParts, RedisStreams, StreamMake, StreamState, WorkerConfig};
-use clipcore::log::{RedisLog, RedisLogConfig, partition_of};
+use clipcore::log::{EventLog, RedisLog, RedisLogConfig, partition_of};
 use clipcore::pipeline::{Pipeline, StreamSpec};
-use clipcore::privacy::{KeyRing, LiveFolder, Pseudonymizer, Rotation};
+use clipcore::privacy::{ExpiryConfig, KeyRing, LiveFolder, Pseudonymizer, Rotation, SharedExpiry};
 use clipcore::redis::RedisUrl;
 use clipcore::{ErrorKind, StreamId};
 
 use crate::support::redis::Redis;
+
+async fn log(url: &RedisUrl, name: &str) -> Arc<dyn EventLog> {
+    let config = RedisLogConfig {
+        url: url.clone(),
+        prefix: format!("test:{name}"),
+        partitions: 2,
+        ..RedisLogConfig::default()
+    };
+    Arc::new(RedisLog::open(config, Kinds::builtin()).await.unwrap())
+}
 
 async fn host(url: &RedisUrl, mode: HostMode) -> Host {
     host_in(url, mode, None).await
@@ -25,15 +36,6 @@ async fn host(url: &RedisUrl, mode: HostMode) -> Host {
 
 /// Keeps keys of pseudonyms in `dir`, where there is one.
 async fn host_in(url: &RedisUrl, mode: HostMode, dir: Option<&Path>) -> Host {
-    let log = async |name: &str| {
-        let config = RedisLogConfig {
-            url: url.clone(),
-            prefix: format!("test:{name}"),
-            partitions: 2,
-            ..RedisLogConfig::default()
-        };
-        Arc::new(RedisLog::open(config, Kinds::builtin()).await.unwrap())
-    };
     let fusion = FusionConfig::default().factory().unwrap();
     let factory = move |stream: &StreamId, _: &_| {
         let fusion = fusion.clone();
@@ -42,7 +44,7 @@ async fn host_in(url: &RedisUrl, mode: HostMode, dir: Option<&Path>) -> Host {
             .with_detector(|_| Ok(Box::new(MarkerDetector::default())));
         Ok(StreamMake::new(builder, StreamSpec::new(stream.clone())))
     };
-    let parts = HostParts::new(log("inbox").await, log("log").await, Arc::new(factory));
+    let parts = HostParts::new(log(url, "inbox").await, log(url, "log").await, Arc::new(factory));
     let streams = RedisStreams::new(url, "test", Duration::from_secs(5)).unwrap();
     let parts = HostParts {
         mode,
@@ -246,4 +248,50 @@ async fn a_viewer_is_taken_out_of_streams_that_workers_go_on_with() {
     for host in [front, other].iter().chain(&workers) {
         host.drain().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_are_too_old_go_from_what_processes_share() {
+    let Some(redis) = Redis::start("words_that_are_too_old_go_from_what_processes_share") else { return };
+    let url: RedisUrl = redis.url().parse().unwrap();
+    let worker = host(&url, HostMode::Worker(WorkerConfig::default())).await;
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let front = host_in(&url, HostMode::Front, Some(dirs[0].path())).await;
+    let stream = StreamId::new("show").unwrap();
+    for n in 0..10 {
+        say(&front, &stream, &format!("m{n}"), "ann", &format!("zanzibar {n}")).await;
+    }
+    let back = r#"{"type":"chat.delete","data":{"message":"m7"}}"#;
+    front.accept(&stream, vec![Kinds::builtin().parse(back.as_bytes()).unwrap()]).await.unwrap();
+    while said(&front, &stream).await.len() < 10 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    front.end(&stream).await.unwrap();
+    until(&front, &stream, StreamState::Ended).await;
+
+    let time = Arc::new(ManualTimeSource::new(SystemTimeSource::new().wall()));
+    let (day, span) = (Duration::from_secs(86_400), Duration::from_secs(1));
+    let expiry = async |dir: usize| {
+        let (inbox, logs, turn) =
+            (log(&url, "inbox").await, log(&url, "log").await, log(&url, "expiry").await);
+        let config = ExpiryConfig { text_retain: day, key_retain: 30 * day };
+        SharedExpiry::new(dirs[dir].path(), vec![inbox, logs], turn, config, time.clone())
+    };
+    let [one, other] = [expiry(0).await, expiry(1).await];
+    assert_eq!(one.pass(span).await.unwrap().records, 2, "what was taken back, in both logs");
+    assert!(!dump(&redis).contains("zanzibar 7") && dump(&redis).contains("zanzibar 6"));
+    time.advance(day / 2);
+    assert_eq!(one.pass(span).await.unwrap(), Default::default(), "nothing is old yet");
+    time.advance(day / 2 + Duration::from_secs(60));
+    assert_eq!(other.pass(span).await.unwrap(), Default::default(), "one at a time");
+    let erased = one.pass(span).await.unwrap();
+    assert_eq!((erased.records, erased.keys), (18, 0));
+    assert!(!dump(&redis).contains("zanzibar"));
+    assert_eq!(said(&front, &stream).await.len(), 10);
+    tokio::time::sleep(span).await;
+    time.advance(30 * day);
+    assert_eq!(other.pass(span).await.unwrap(), Default::default(), "another goes on when one has died");
+    assert_eq!(one.pass(span).await.unwrap().keys, 1, "its own keys each takes out itself");
+    front.drain().await;
+    worker.drain().await;
 }
