@@ -162,8 +162,7 @@ async fn a_viewer_is_taken_out_of_streams_that_workers_go_on_with() {
     let name = "a_viewer_is_taken_out_of_streams_that_workers_go_on_with";
     let Some(redis) = Redis::start_with(name, &durable) else { return };
     let url: RedisUrl = redis.url().parse().unwrap();
-    let mode =
-        || HostMode::Worker(WorkerConfig { claim: Duration::from_millis(900), ..WorkerConfig::default() });
+    let mode = || HostMode::Worker(WorkerConfig { claim: Duration::from_secs(3), ..WorkerConfig::default() });
     let workers = [host(&url, mode()).await, host(&url, mode()).await];
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let front = host_in(&url, HostMode::Front, Some(dirs[0].path())).await;
