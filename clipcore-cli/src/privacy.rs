@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clipcore::clock::{SystemTimeSource, TimeSource};
-use clipcore::log::FileLog;
+use clipcore::log::{EventLog, FileLog};
 use clipcore::privacy::{
-    AuditNote, DataFolder, Expiry, ExpiryConfig, KeyRing, Pseudonymizer, Rotation, audit,
+    AuditNote, DataFolder, Expiry, ExpiryConfig, KeyRing, Pseudonymizer, Rotation, SharedExpiry, audit,
 };
 use clipcore::{Consent, ErrorKind, Result, WallTime, config};
 use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
 
 /// How data about people is kept, and for how long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,17 @@ impl Default for PrivacyConfig {
 pub(crate) fn expiry(config: &PrivacyConfig, dir: &Path, logs: Vec<Arc<FileLog>>) -> Expiry {
     let spans = ExpiryConfig { text_retain: config.text_retain, key_retain: config.key_retain };
     Expiry::new(dir, logs, spans, Arc::new(SystemTimeSource::new()))
+}
+
+/// The same of logs that processes share, and of this one's own keys.
+pub(crate) fn shared_expiry(
+    config: &Config,
+    logs: Vec<Arc<dyn EventLog>>,
+    turn: Arc<dyn EventLog>,
+) -> SharedExpiry {
+    let spans =
+        ExpiryConfig { text_retain: config.privacy.text_retain, key_retain: config.privacy.key_retain };
+    SharedExpiry::new(&config.out, logs, turn, spans, Arc::new(SystemTimeSource::new()))
 }
 
 /// Civil time now.

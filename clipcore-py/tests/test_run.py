@@ -40,6 +40,17 @@ def test_the_results_are_those_of_the_program(talk, program, tmp_path) -> None:
     assert [c.sha256 for c in report.clips] == [theirs[-1]["sha256"]]
 
 
+def test_a_clip_says_how_often_it_was_cut_anew() -> None:
+    line = (
+        '{"id":"c","moment":"m","rev":3,"stream":"s","camera":"main","state":"ready","path":"clips/c.mp4",'
+        '"asked":{"start":1.0,"end":2.0},"achieved":{"start":1.0,"end":2.0},"exact":true,"reasons":[],"edit":2}'
+    )
+    clip = clipcore.Clip.from_json(line)
+    assert clip.edit == 2 and clip.to_dict() == json.loads(line)
+    never = clipcore.Clip.from_json(line.replace(',"edit":2', ""))
+    assert never.edit == 0 and "edit" not in never.to_dict(), "as the program writes it"
+
+
 def test_transitions_are_given_where_they_are_wanted(talk) -> None:
     items = list(clipcore.run(talk, chat=ACE, transitions=True))
     assert [m.rev for m in items if isinstance(m, clipcore.Moment)] == [1, 2, 3]

@@ -83,6 +83,8 @@ pub(crate) struct Shared {
     pub(crate) offsets: Arc<dyn EventLog>,
     /// What is known of streams.
     pub(crate) streams: Arc<dyn StreamStore>,
+    /// Whose turn it is to take out what is too old, where that can be done; it holds no records.
+    pub(crate) turn: Option<Arc<dyn EventLog>>,
 }
 
 impl SharedConfig {
@@ -111,6 +113,13 @@ impl SharedConfig {
                     SharedUrl::Kafka(brokers) => kafka::streams(self, brokers).await?,
                     #[cfg(not(feature = "kafka"))]
                     SharedUrl::Kafka(_) => return Err(without_kafka()),
+                },
+                turn: match self.url()? {
+                    SharedUrl::Redis(_) => {
+                        Some(Self { partitions: 1, ..self.clone() }.log("expiry", kinds).await?)
+                    }
+                    // Nothing can be taken out of its logs.
+                    SharedUrl::Kafka(_) => None,
                 },
             })
         };

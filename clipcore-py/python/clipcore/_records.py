@@ -39,7 +39,9 @@ class Record:
         return {
             field.name: _plain(value)
             for field in dataclasses.fields(self)  # type: ignore[arg-type]
-            if field.metadata.get("wire", True) and (value := getattr(self, field.name)) is not None
+            if field.metadata.get("wire", True)
+            and (value := getattr(self, field.name)) is not None
+            and value != field.metadata.get("absent")
         }
 
     def to_json(self) -> str:
@@ -193,6 +195,8 @@ class Clip(Record):
     fps: float | None = None
     bytes: int | None = None
     sha256: str | None = None
+    edit: int = dataclasses.field(default=0, metadata={"absent": 0})
+    """How often its bounds were changed by hand since it was first cut."""
     folder: Path | None = dataclasses.field(default=None, compare=False, metadata={"wire": False})
     """The output folder."""
     _keep: object = dataclasses.field(default=None, compare=False, repr=False, metadata={"wire": False})

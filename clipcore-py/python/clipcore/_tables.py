@@ -189,6 +189,7 @@ class Clips(Table[Clip]):
         "fps": "double",
         "bytes": "int64",
         "sha256": "string",
+        "edit": "int64",
     }
     _shown = ("stream", "camera", "state", "path", "asked", "achieved", "exact", "reasons", "codec", "width", "height", "fps")
 

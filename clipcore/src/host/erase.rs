@@ -71,6 +71,7 @@ impl Host {
         // What was refused since may have been given a new key.
         erased.keys += self.erase_keys(stream).await?;
         erased.files += usize::from(self.0.registry.remove(stream).await?);
+        erased.unreached = self.unreached().await?;
         Ok(erased)
     }
 
@@ -84,15 +85,21 @@ impl Host {
     /// pseudonyms, as [`DataFolder::erase_user`](crate::privacy::DataFolder::erase_user) does. `platform` is the part of an event's
     /// source before its first `:`. Streams in which the viewer is found are stopped for that long and go on afterwards.
     ///
+    /// A [front](HostMode::Front) takes the partitions in which the viewer is found from their workers for that long; their streams
+    /// begin anew from their checkpoints, and a worker has what the viewer said in memory until it notices, within a third of
+    /// [`claim`](super::WorkerConfig::claim). Pseudonyms under keys that other gateways keep it cannot know:
+    /// [`unreached`](Erased::unreached) names those.
+    ///
     /// # Errors
-    /// `Unsupported` where other processes run the streams; else as [`erase_stream`](Self::erase_stream).
+    /// As [`erase_stream`](Self::erase_stream).
     pub async fn erase_viewer(&self, platform: &str, name: &str) -> Result<Erased> {
-        if self.0.mode != HostMode::Whole {
-            return Err(Error::new(ErrorKind::Unsupported, "other processes hold what this viewer has said in memory")
-                .with_hint("end and delete the streams concerned; what they wrote otherwise goes with the log's retention, and is anonymous once the keys of its day are destroyed"));
-        }
+        self.may_erase()?;
         let (keys, platform, name) = (self.0.edge.pseudonyms.clone(), platform.to_owned(), name.to_owned());
         let viewer = Arc::new(blocking(move || Viewer::new(&platform, &name, keys.as_ref())).await?);
+        if self.0.mode == HostMode::Front {
+            let done = self.erase_viewer_shared(&viewer).await;
+            return done.map_err(|e| e.with_operation("host::erase_viewer"));
+        }
         let found: Arc<Mutex<HashSet<String>>> = Arc::default();
         let note = found.clone();
         let (look, _) = rewrites_of_viewer(&viewer, move |stream| {
@@ -121,16 +128,23 @@ impl Host {
         Ok(erased)
     }
 
-    fn logs(&self) -> [Arc<dyn EventLog>; 2] {
+    fn may_erase(&self) -> Result<()> {
+        match self.0.mode {
+            HostMode::Worker(_) => {
+                Err(Error::new(ErrorKind::Unsupported, "a worker is told of its streams by others")
+                    .with_hint("ask a process with the role gateway"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn logs(&self) -> [Arc<dyn EventLog>; 2] {
         [self.0.inbox_shared.whole(), self.0.log_shared.whole()]
     }
 
     /// Stops streams, and lets nobody start them until they are [woken](Self::wake).
     async fn rest(&self, streams: &[StreamId]) -> Result<Resting> {
-        if matches!(self.0.mode, HostMode::Worker(_)) {
-            return Err(Error::new(ErrorKind::Unsupported, "a worker is told of its streams by others")
-                .with_hint("ask a process with the role gateway"));
-        }
+        self.may_erase()?;
         let mut resting = Resting { streams: streams.to_vec(), live: Vec::new() };
         {
             let mut changing = self.0.changing.lock().await;

@@ -29,6 +29,7 @@ mod claims;
 mod config;
 mod edge;
 mod erase;
+mod erase_shared;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod live;
@@ -161,7 +162,10 @@ impl Host {
         }));
         match &host.0.mode {
             HostMode::Whole => host.resume().await,
-            HostMode::Front => drop(host.0.tasks.spawn(worker::follow(host.clone()))),
+            HostMode::Front => {
+                host.note_keys().await?;
+                drop(host.0.tasks.spawn(worker::follow(host.clone())));
+            }
             HostMode::Worker(config) => {
                 drop(host.0.tasks.spawn(worker::work(host.clone(), config.clone())));
             }

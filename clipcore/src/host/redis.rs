@@ -8,11 +8,13 @@ use crate::log::redis::check_prefix;
 use crate::redis::{Connection, RedisUrl};
 use crate::{Error, ErrorKind, Result, StreamId};
 
-/// What hosts of several processes know of their streams: one hash in Redis, `PREFIX:streams`, a field of JSON for each.
+/// What hosts of several processes know of their streams: one hash in Redis, `PREFIX:streams`, a field of JSON for each. Another,
+/// `PREFIX:keys`, says where gateways keep keys of pseudonyms; delete the field of one that is gone for good.
 #[derive(Debug)]
 pub struct RedisStreams {
     connection: Connection,
     key: String,
+    keys: String,
 }
 
 impl RedisStreams {
@@ -22,7 +24,11 @@ impl RedisStreams {
     /// `Config` for a prefix that is none, or a time-out of 0.
     pub fn new(url: &RedisUrl, prefix: &str, timeout: Duration) -> Result<Self> {
         check_prefix(prefix)?;
-        Ok(Self { connection: Connection::new(url, timeout)?, key: format!("{prefix}:streams") })
+        Ok(Self {
+            connection: Connection::new(url, timeout)?,
+            key: format!("{prefix}:streams"),
+            keys: format!("{prefix}:keys"),
+        })
     }
 }
 
@@ -52,5 +58,13 @@ impl StreamStore for RedisStreams {
 
     async fn remove(&self, stream: &StreamId) -> Result<()> {
         self.connection.query(redis::cmd("HDEL").arg(&self.key).arg(stream.as_str())).await
+    }
+
+    async fn note_keys(&self, keys: &str, place: &str) -> Result<()> {
+        self.connection.query(redis::cmd("HSET").arg(&self.keys).arg(keys).arg(place)).await
+    }
+
+    async fn keys(&self) -> Result<BTreeMap<String, String>> {
+        self.connection.query(redis::cmd("HGETALL").arg(&self.keys)).await
     }
 }

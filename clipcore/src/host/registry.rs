@@ -51,6 +51,23 @@ pub trait StreamStore: Send + Sync {
         Err(Error::new(ErrorKind::Unsupported, "what is kept of a stream stays here")
             .with_context("stream", stream))
     }
+
+    /// Notes that a process has keys of pseudonyms, and where: `keys` tells them from those of others.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn note_keys(&self, keys: &str, place: &str) -> Result<()> {
+        let _ = (keys, place);
+        Ok(())
+    }
+
+    /// Where there are keys of pseudonyms, as was [noted](Self::note_keys); none where a process is alone.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn keys(&self) -> Result<BTreeMap<String, String>> {
+        Ok(BTreeMap::new())
+    }
 }
 
 /// One small file a stream, `DIR/STREAM.json`, replaced whole: for a host that is alone.
@@ -103,6 +120,10 @@ impl Registry {
     pub(super) async fn open(store: Arc<dyn StreamStore>) -> Result<Self> {
         let known = Mutex::new(store.load().await?);
         Ok(Self { store, known, saves: AtomicU64::new(0) })
+    }
+
+    pub(super) fn store(&self) -> &dyn StreamStore {
+        &*self.store
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<StreamId, Known>> {

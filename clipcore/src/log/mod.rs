@@ -156,6 +156,28 @@ pub trait EventLog: Send + Sync {
         Err(Error::new(ErrorKind::Unsupported, "this log cannot be shared by several workers"))
     }
 
+    /// Takes a partition for so long from whoever has [claimed](Self::claim) it: from then on the log refuses what that
+    /// owner appends and stores, until it has the partition again. For what may not happen while somebody works on the
+    /// partition. `None` where another has seized it already. It is held by [`renew`](Self::renew), and then
+    /// [handed back](Self::hand_back).
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    async fn seize(&self, partition: u32, owner: &str, span: Duration) -> Result<Option<Lease>> {
+        let _ = (partition, owner, span);
+        Err(Error::new(ErrorKind::Unsupported, "partitions of this log cannot be taken from their owners"))
+    }
+
+    /// Gives a [seized](Self::seize) partition up to the one that it was taken from, who may claim it again at once. For as long
+    /// as that owner's claim had still run, nobody else is given it.
+    ///
+    /// # Errors
+    /// `Conflict` where somebody else has it by now; else as [`claim`](Self::claim).
+    async fn hand_back(&self, lease: &Lease) -> Result<()> {
+        let _ = lease;
+        Err(Error::new(ErrorKind::Unsupported, "partitions of this log cannot be taken from their owners"))
+    }
+
     /// Says that `worker` is one of those that share the log's partitions, for so long from now on; zero: not any more. Gives
     /// how many there are, itself counted, as far as it is known: a worker that has died counts until its time is over.
     ///

@@ -19,7 +19,7 @@ use crate::log::file::rewrite::{Offline, written};
 use crate::{Error, ErrorKind, Result, StreamId, WallTime};
 
 /// What an erasure came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Erased {
     /// Records of the logs that were rewritten.
     pub records: usize,
@@ -31,6 +31,10 @@ pub struct Erased {
     pub files: usize,
     /// Keys of pseudonyms that were destroyed.
     pub keys: usize,
+    /// Folders of other gateways, `HOST:DIR`, with keys of pseudonyms and catalogs that could not be reached from here: what was
+    /// written under those keys is still there. Asked the same, those gateways take it out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreached: Vec<String>,
 }
 
 /// What is held about one stream.

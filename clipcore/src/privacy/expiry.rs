@@ -17,9 +17,9 @@ use crate::log::{EventLog, FileLog, Offset};
 use crate::{Result, WallTime};
 
 /// A span is looked at so often before it is over: what was to go stays at most an eighth longer, and an hour.
-const PARTS: u32 = 8;
+pub(super) const PARTS: u32 = 8;
 /// How often is looked at most, and at least.
-const LOOK: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+pub(super) const LOOK: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 
 /// For how long something is kept; zero is for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -94,6 +94,7 @@ pub enum Rotation {
 /// ```text
 /// DIR/show/2026-11-23.key      64 hex digits, as `load_or_create` makes them
 /// DIR/show/undated.key         of events that say no civil time
+/// DIR/folder.key               tells this folder from those of other gateways
 /// ```
 ///
 /// No two streams share a key, so nobody can be followed from one to another. Destroying a key makes everything
@@ -156,6 +157,11 @@ impl KeyRing {
             Err(e) if e.kind() != Io::NotFound => Err(Error::io(e, &self.dir)),
             _ => Ok(keys.len()),
         }
+    }
+
+    /// A key that names nobody: it says which folder this is.
+    pub(super) fn identity(&self) -> Result<Pseudonymizer> {
+        Pseudonymizer::load_or_create(self.dir.join("folder.key"))
     }
 
     /// All keys that are there.

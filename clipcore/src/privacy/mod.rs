@@ -18,6 +18,8 @@ mod data;
 #[cfg(feature = "runtime")]
 mod expiry;
 #[cfg(feature = "runtime")]
+mod expiry_shared;
+#[cfg(feature = "runtime")]
 mod keys;
 #[cfg(feature = "runtime")]
 mod live;
@@ -33,6 +35,8 @@ pub use audit::{AuditEntry, AuditNote, audit, audit_verify};
 pub use data::{DataFolder, Erased, Holding};
 #[cfg(feature = "runtime")]
 pub use expiry::{Expiry, ExpiryConfig};
+#[cfg(feature = "runtime")]
+pub use expiry_shared::SharedExpiry;
 #[cfg(feature = "runtime")]
 pub use keys::{KeyRing, Rotation};
 #[cfg(feature = "runtime")]
@@ -98,6 +102,19 @@ impl Pseudonymizer {
     #[cfg(feature = "runtime")]
     pub fn erase(&self, stream: &StreamId) -> crate::Result<usize> {
         self.ring.as_ref().map_or(Ok(0), |ring| ring.erase(stream))
+    }
+
+    /// What tells these keys from those of others, and nothing of what they are. Made where it is missing, as keys are.
+    ///
+    /// # Errors
+    /// As [`load_or_create`](Self::load_or_create).
+    #[cfg(feature = "runtime")]
+    pub(crate) fn identity(&self) -> crate::Result<String> {
+        let of = match &self.ring {
+            Some(ring) => ring.identity()?,
+            None => self.clone(),
+        };
+        Ok(of.pseudonym("clipcore", "keys"))
     }
 
     /// The keys of all streams that are there, and this one's own where keys do not rotate.

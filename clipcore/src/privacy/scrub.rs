@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::Pseudonymizer;
-use crate::StreamId;
 use crate::event::{ChatDelete, ChatMessage, Event, Transcript};
+use crate::{StreamId, WallTime};
 
 /// What is to be erased.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) enum Scrub<'a> {
     User(&'a Person<'a>),
     /// Words.
     Text,
+    /// Words of events that say a time before this, in microseconds since 1970.
+    Old(i64),
     /// Words that were taken back.
     Deleted(&'a Deletions),
 }
@@ -113,6 +115,10 @@ pub(super) fn scrub(record: &Value, what: &Scrub<'_>) -> Option<Value> {
     let hit = match what {
         Scrub::Stream(_) => false,
         Scrub::Text => wordless(event),
+        Scrub::Old(before) => {
+            let time = event["time"].as_str().and_then(|time| WallTime::parse(time).ok());
+            time.is_some_and(|time| time.as_unix_micros() < *before) && wordless(event)
+        }
         Scrub::Deleted(deletions) => {
             event["type"] == ChatMessage::KIND && deletions.covers(event) && wordless(event)
         }

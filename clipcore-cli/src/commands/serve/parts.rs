@@ -11,9 +11,10 @@ use clipcore::host::{Host, HostMode, HostParts, StreamFactory, StreamMake, Strea
 use clipcore::log::{EventLog, FileLog, FileLogConfig};
 use clipcore::media::ffmpeg::Ffmpeg;
 use clipcore::pool::DetectorPool;
-use clipcore::privacy::{Expiry, LiveFolder, Pseudonymizer};
+use clipcore::privacy::{Expiry, LiveFolder, Pseudonymizer, SharedExpiry};
 use clipcore::sink::{ClipSink, JsonlSink, SinkExt};
 use clipcore::{Error, ErrorKind, Result, StreamId};
+use tokio_util::sync::CancellationToken;
 
 use super::Role;
 use super::pools::{self, LoadedModels, ShownRecordings};
@@ -38,8 +39,25 @@ pub(super) struct Parts {
     pub(super) pools: Vec<DetectorPool>,
     /// Follow the log of other processes.
     pub(super) deliverers: Vec<Deliverer>,
-    /// Takes out what becomes too old, where the logs are this process's own.
-    pub(super) expiry: Option<Expiry>,
+    /// Takes out what becomes too old.
+    pub(super) expiry: Option<TooOld>,
+}
+
+/// What takes out what becomes too old.
+pub(super) enum TooOld {
+    /// Of logs that are this process's own.
+    Own(Expiry),
+    /// Of those that it shares.
+    Shared(SharedExpiry),
+}
+
+impl TooOld {
+    pub(super) async fn run(self, stop: CancellationToken) {
+        match self {
+            Self::Own(expiry) => expiry.run(stop).await,
+            Self::Shared(expiry) => expiry.run(stop).await,
+        }
+    }
 }
 
 impl Parts {
@@ -73,7 +91,7 @@ impl Parts {
             worker: Some(host),
             pools: Vec::new(),
             deliverers: Vec::new(),
-            expiry: Some(expiry),
+            expiry: Some(TooOld::Own(expiry)),
         })
     }
 
@@ -85,11 +103,13 @@ impl Parts {
         asked: &Asked<'_>,
     ) -> anyhow::Result<Self> {
         let roles = &asked.roles;
-        let Shared { inbox, log, offsets, streams } = config.shared.open(kinds).await?;
+        let Shared { inbox, log, offsets, streams, turn } = config.shared.open(kinds).await?;
         let dir = &config.out;
         let mut all =
             Self { front: None, worker: None, pools: Vec::new(), deliverers: Vec::new(), expiry: None };
         if roles.contains(Role::Gateway) {
+            let logs = vec![inbox.clone(), log.clone()];
+            all.expiry = turn.map(|turn| TooOld::Shared(privacy::shared_expiry(config, logs, turn)));
             let catalog = Catalog::open(dir).await?;
             let nobody: StreamFactory =
                 Arc::new(|_, _| Err(Error::new(ErrorKind::Unsupported, "this process runs no streams")));

@@ -77,6 +77,7 @@ pub async fn log<L: EventLog>(make: impl AsyncFn() -> Result<L>) {
     trimming_keeps_what_it_must(&done("make", make().await)).await;
     streams_are_read_apart(&done("make", make().await)).await;
     rewriting_changes_what_it_is_told_to(&done("make", make().await)).await;
+    rewriting_loses_nothing_that_comes_meanwhile(&done("make", make().await)).await;
 }
 
 /// A log whose records stay says so.
@@ -125,6 +126,81 @@ async fn rewriting_changes_what_it_is_told_to(log: &impl EventLog) {
         let expected = state.map(|state| Checkpoint { next: 3, state: json!(state) });
         assert_eq!(found, expected, "the checkpoint of {consumer}");
     }
+}
+
+/// Appends, trims, checkpoints and another rewriting beside it.
+async fn rewriting_loses_nothing_that_comes_meanwhile(log: &impl EventLog) {
+    let (before, during) = (2500, 300);
+    for chunk in 0..before / 100 {
+        let records: Vec<_> = (0..100).map(|n| marker(&format!("secret-{}", 100 * chunk + n))).collect();
+        done("append", log.append(0, &records).await);
+    }
+    let lease = done("acquire", log.acquire(0, "x").await);
+    let state = |next: u64| Checkpoint { next, state: json!({"secret": true, "next": next}) };
+    done("checkpoint", log.checkpoint(&lease, "c", &state(0)).await);
+    let which = |json: &[u8], rest: usize| {
+        let json = std::str::from_utf8(json).ok()?;
+        let number: usize = json.split_once("secret-")?.1.split('"').next()?.parse().ok()?;
+        (number % 3 == rest).then(|| json.replace("secret", "gone"))
+    };
+    let (one, other): (RewriteRecord, RewriteRecord) =
+        (Arc::new(move |json| which(json, 0)), Arc::new(move |json| which(json, 1)));
+    let states: RewriteState = Arc::new(|_, state| {
+        (state["secret"] == true).then(|| Some(json!({"secret": false, "next": state["next"]})))
+    });
+    let append = async {
+        let mut offsets = Vec::new();
+        for call in 0..during {
+            offsets.push(done("append", log.append(0, &[marker(&format!("new-{call}"))]).await));
+            if call == during / 2 {
+                done("trim", log.trim(0, offsets[0].min(500)).await);
+            }
+        }
+        offsets
+    };
+    let store = async {
+        for next in 1..100 {
+            done("checkpoint", log.checkpoint(&lease, "c", &state(next)).await);
+        }
+    };
+    let rewrites = async {
+        match log.rewrite(0, one).await {
+            Err(error) if error.kind() == ErrorKind::Unsupported => false,
+            rewritten => {
+                done("rewrite", rewritten);
+                true
+            }
+        }
+    };
+    let (offsets, (), can, second, _) = futures::join!(
+        append,
+        store,
+        rewrites,
+        log.rewrite(0, other),
+        log.rewrite_checkpoints(0, states.clone())
+    );
+    if !can {
+        return;
+    }
+    done("a second rewrite beside the first", second);
+    let all: Vec<_> =
+        read_all(log, 0, 1000).await.into_iter().map(|(offset, record)| (offset, id(&record))).collect();
+    let new: Vec<_> = all.iter().filter(|(_, id)| id.starts_with("new-")).cloned().collect();
+    let sent: Vec<_> = offsets.into_iter().enumerate().map(|(n, o)| (o, format!("new-{n}"))).collect();
+    assert_eq!(new, sent, "what was appended during a rewrite was lost, doubled or moved");
+    for (_, id) in &all {
+        let number = id.strip_prefix("secret-").and_then(|number| number.parse::<usize>().ok());
+        assert!(number.is_none_or(|number| number % 3 == 2), "{id} was to go");
+    }
+    let kept = (0..before).filter(|n| n % 3 == 2).map(|n| format!("secret-{n}")).collect::<Vec<_>>();
+    let left: Vec<_> = all.iter().map(|(_, id)| id).filter(|id| id.starts_with("secret-")).collect();
+    assert!(kept.iter().rev().zip(left.iter().rev()).all(|(kept, left)| kept == *left));
+    assert!(left.len() >= (before - 600) / 3, "a rewrite lost what it was to leave");
+    let last = done("last_checkpoint", log.last_checkpoint(0, "c").await);
+    assert_eq!(last.map(|c| c.next), Some(99), "a rewrite put an older checkpoint in a newer one's place");
+    done("rewrite_checkpoints", log.rewrite_checkpoints(0, states).await);
+    let last = done("last_checkpoint", log.last_checkpoint(0, "c").await);
+    assert_eq!(last, Some(Checkpoint { next: 99, state: json!({"secret": false, "next": 99}) }));
 }
 
 async fn appends_are_read_back_in_order(log: &impl EventLog) {

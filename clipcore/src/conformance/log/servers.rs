@@ -143,6 +143,49 @@ pub async fn log_claimed<L: EventLog>(
     let fourth = done("acquire", two.acquire(0, "two").await);
     assert!(fourth.token > third.token);
     refuses(&one, &third, span).await;
+    seizing_fences_and_gives_back(&one, &two, &fourth, span, &sleep).await;
+}
+
+/// A log whose partitions stay with their owners says so.
+async fn seizing_fences_and_gives_back<L: EventLog>(
+    one: &L,
+    two: &L,
+    owner: &Lease,
+    span: Duration,
+    sleep: &impl AsyncFn(Duration),
+) {
+    done("renew", two.renew(owner, span).await);
+    let seized = match one.seize(0, "eraser", span).await {
+        Err(error) if error.kind() == ErrorKind::Unsupported => return,
+        seized => done("seize", seized),
+    };
+    let Some(seized) = seized else { panic!("a partition that is claimed cannot be seized") };
+    assert!(seized.token > owner.token);
+    refuses(two, owner, span).await;
+    assert_eq!(done("seize", two.seize(0, "another", span).await), None, "what is seized is seized again");
+    for name in ["two", "three"] {
+        assert_eq!(done("claim", two.claim(0, name, span).await), None, "what is seized is given to {name}");
+    }
+    done("renew of what is seized", one.renew(&seized, span).await);
+    done("hand_back", one.hand_back(&seized).await);
+    assert_eq!(done("claim", one.claim(0, "three", span).await), None, "another gets what is handed back");
+    let Some(back) = done("claim", two.claim(0, "two", span).await) else {
+        panic!("its former owner does not get it back")
+    };
+    assert!(back.token > seized.token);
+    let late = one.hand_back(&seized).await.err().map(|e| e.kind());
+    assert_eq!(late, Some(ErrorKind::Conflict), "what somebody else has by now is handed back");
+    done("append of the owner", two.append_as(&back, &[marker("back")]).await);
+
+    // Who has seized it has died; its former owner, too.
+    assert!(done("seize", one.seize(0, "eraser", span).await).is_some());
+    for _ in 0..15 {
+        sleep(span / 3).await;
+        if done("claim", one.claim(0, "three", span).await).is_some() {
+            return;
+        }
+    }
+    panic!("a partition that was seized is never free again");
 }
 
 /// Nothing is taken from an owner whose lease is stale.

@@ -8,6 +8,9 @@ pub(super) struct Keys {
     pub(super) id: String,
     pub(super) log: String,
     pub(super) records: String,
+    /// The records as they will be, and as they were, while they are rewritten.
+    pub(super) copy: String,
+    pub(super) old: String,
     pub(super) sizes: String,
     pub(super) checkpoints: String,
     tag: String,
@@ -20,6 +23,8 @@ impl Keys {
             id: String::new(),
             log: format!("{tag}:log"),
             records: format!("{tag}:records"),
+            copy: format!("{tag}:records:copy"),
+            old: format!("{tag}:records:old"),
             sizes: format!("{tag}:sizes"),
             checkpoints: format!("{tag}:checkpoints"),
             tag,

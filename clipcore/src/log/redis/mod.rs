@@ -7,6 +7,7 @@
 //! {clipcore:0}:records      stream: entry OFFSET-0, field r: the record as one line of CloudEvents JSON
 //! {clipcore:0}:sizes        sorted set: how many bytes lie before every 256th record or so
 //! {clipcore:0}:checkpoints  hash: consumer to "writer call JSON"
+//! {clipcore:0}:records:copy  the records as they will be, while some are replaced
 //! {clipcore:0}:writer:ID    hash: the last call of a writer and where its records went; kept for a week
 //! ```
 //!
@@ -29,13 +30,20 @@
 //! itself. Workers that share partitions [claim](EventLog::claim) them instead: a claim that is not renewed in time, by the
 //! server's clock, lets others in. Either way the former owner's next checkpoint, and its next
 //! [append as owner](EventLog::append_as), fail.
+//!
+//! # Erasure
+//! Entries of a stream cannot be replaced, and one that is deleted stays in the server's memory and files until its neighbours
+//! go, too. So a [rewritten](EventLog::rewrite) partition is copied: entries keep their ids, those that change have another
+//! record, and the copy takes the place of the former stream in one step, once it has all that was appended and not
+//! trimmed meanwhile. While that lasts, the server needs memory for both. Its append-only file has the former records until it
+//! is rewritten (`BGREWRITEAOF`).
 
 mod durability;
 mod keys;
+mod rewrite;
 mod scripts;
 mod writer;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -347,6 +355,31 @@ impl EventLog for RedisLog {
         owners(&answer, lease, keys)
     }
 
+    async fn seize(&self, partition: u32, owner: &str, span: Duration) -> Result<Option<Lease>> {
+        let keys = &self.partition(partition)?.keys;
+        let mut call = self.scripts.seize.call(&[&keys.log]);
+        call.arg(&keys.id).arg(owner).arg(format!("{}-{}", self.writer, self.number()));
+        call.arg(span.as_millis() as u64);
+        let answer: Vec<String> = self.writes.run(&self.scripts.seize, &call).await?;
+        match reply(&answer) {
+            ("done", [token]) => {
+                let token = token.parse().map_err(|_| garbled(&answer))?;
+                Ok(Some(Lease { partition, token }))
+            }
+            ("held", _) => Ok(None),
+            ("lost", _) => Err(lost(keys)),
+            _ => Err(garbled(&answer)),
+        }
+    }
+
+    async fn hand_back(&self, lease: &Lease) -> Result<()> {
+        let keys = &self.partition(lease.partition)?.keys;
+        let mut call = self.scripts.hand_back.call(&[&keys.log]);
+        call.arg(&keys.id).arg(lease.token);
+        let answer: Vec<String> = self.writes.run(&self.scripts.hand_back, &call).await?;
+        owners(&answer, lease, keys)
+    }
+
     async fn attend(&self, worker: &str, span: Duration) -> Result<usize> {
         let key = format!("{}:workers", self.config.prefix);
         let mut call = self.scripts.attend.call(&[&key]);
@@ -406,47 +439,11 @@ impl EventLog for RedisLog {
         self.reads.run(&self.scripts.within, &call).await
     }
 
-    /// Entries of a stream cannot be replaced: what would be another is removed.
     async fn rewrite(&self, partition: u32, change: RewriteRecord) -> Result<usize> {
-        let keys = &self.partition(partition)?.keys;
-        let (mut from, mut removed) = ("-".to_owned(), 0);
-        loop {
-            let mut cmd = redis::cmd("XRANGE");
-            cmd.arg(&keys.records).arg(&from).arg("+").arg("COUNT").arg(READ);
-            let found: Vec<(String, Vec<Vec<u8>>)> = self.reads.query(&cmd).await?;
-            let Some((last, _)) = found.last() else { return Ok(removed) };
-            from = format!("({last}");
-            let json = |fields: &[Vec<u8>]| fields.get(1).is_some_and(|json| change(json).is_some());
-            let gone: Vec<&String> = found.iter().filter(|(_, f)| json(f)).map(|(entry, _)| entry).collect();
-            if !gone.is_empty() {
-                let mut cmd = redis::cmd("XDEL");
-                cmd.arg(&keys.records).arg(gone);
-                removed += self.writes.query::<usize>(&cmd).await?;
-            }
-        }
+        self.rewrite_records(partition, change).await.map_err(|e| e.with_operation("redis_log::rewrite"))
     }
 
     async fn rewrite_checkpoints(&self, partition: u32, change: RewriteState) -> Result<usize> {
-        let keys = &self.partition(partition)?.keys;
-        let all: HashMap<String, String> =
-            self.reads.query(redis::cmd("HGETALL").arg(&keys.checkpoints)).await?;
-        let mut changed = 0;
-        for (consumer, found) in all {
-            let mut parts = found.splitn(3, ' ');
-            let (Some(writer), Some(call), Some(json)) = (parts.next(), parts.next(), parts.next()) else {
-                continue;
-            };
-            let Ok(saved) = serde_json::from_str::<Checkpoint>(json) else { continue };
-            let Some(state) = change(&consumer, &saved.state) else { continue };
-            let mut cmd = redis::cmd(if state.is_some() { "HSET" } else { "HDEL" });
-            cmd.arg(&keys.checkpoints).arg(&consumer);
-            if let Some(state) = state {
-                let json = serde_json::to_string(&Checkpoint { state, ..saved })?;
-                cmd.arg(format!("{writer} {call} {json}"));
-            }
-            self.writes.query::<()>(&cmd).await?;
-            changed += 1;
-        }
-        Ok(changed)
+        self.rewrite_states(partition, change).await.map_err(|e| e.with_operation("redis_log::rewrite"))
     }
 }

@@ -13,6 +13,12 @@ pub(super) struct Scripts {
     pub(super) checkpoint: Lua,
     pub(super) trim: Lua,
     pub(super) within: Lua,
+    pub(super) seize: Lua,
+    pub(super) hand_back: Lua,
+    pub(super) rewrite: Lua,
+    pub(super) copy: Lua,
+    pub(super) swap: Lua,
+    pub(super) exchange: Lua,
 }
 
 impl Scripts {
@@ -27,6 +33,12 @@ impl Scripts {
             checkpoint: Lua::new(include_str!("lua/checkpoint.lua")),
             trim: Lua::new(include_str!("lua/trim.lua")),
             within: Lua::new(include_str!("lua/within.lua")),
+            seize: Lua::new(include_str!("lua/seize.lua")),
+            hand_back: Lua::new(include_str!("lua/hand_back.lua")),
+            rewrite: Lua::new(include_str!("lua/rewrite.lua")),
+            copy: Lua::new(include_str!("lua/copy.lua")),
+            swap: Lua::new(include_str!("lua/swap.lua")),
+            exchange: Lua::new(include_str!("lua/exchange.lua")),
         }
     }
 }

@@ -8,4 +8,5 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if log[5] and tonumber(log[5]) > now and log[3] ~= ARGV[2] then return {'held'} end
 local token = redis.call('HINCRBY', KEYS[1], 'token', 1)
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'acquired', ARGV[3], 'until', string.format('%d', now + ARGV[4]))
+redis.call('HDEL', KEYS[1], 'before')
 return {'done', tostring(token), log[3] or ''}
