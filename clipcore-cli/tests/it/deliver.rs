@@ -11,17 +11,17 @@ use crate::program::{Clipcore, clips, lines, markers, ready};
 use crate::support::programs::require;
 use crate::support::stream::TestStream;
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Takes posts, once for each `webhook-id`; refuses as many of them as it is told to.
-struct Receiver {
-    port: u16,
+pub(crate) struct Receiver {
+    pub(crate) port: u16,
     taken: Arc<Mutex<HashSet<String>>>,
     refuse: Arc<Mutex<usize>>,
 }
 
 impl Receiver {
-    fn start(refuse: usize) -> Self {
+    pub(crate) fn start(refuse: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let receiver = Self {
             port: listener.local_addr().unwrap().port(),
