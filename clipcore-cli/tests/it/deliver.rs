@@ -93,10 +93,12 @@ fn secrets_are_never_printed_and_what_is_wrong_is_said() {
         ("CLIPCORE__SINKS__WEBHOOK__STUDIO__SECRETS", SECRET),
         ("CLIPCORE__SINKS__OBJECT_STORE__URL", "s3://clips"),
         ("CLIPCORE__SINKS__OBJECT_STORE__SECRET_ACCESS_KEY", "hush"),
+        ("CLIPCORE__SHARED__KAFKA__SETTINGS", "{\"sasl.username\"=\"ann\",\"sasl.password\"=\"hush\"}"),
     ];
     let (code, said) = clipcore(&["run", "x.mp4", "--print-config"], &set);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("[sinks.webhook.studio]") && said.contains("[sinks.object_store]"), "{said}");
+    assert!(said.contains("\"sasl.username\" = \"ann\""), "{said}");
     assert!(!said.contains(&SECRET[6..]) && !said.contains("hush"), "{said}");
 
     let (code, said) = clipcore(&["doctor"], &set[..2]);

@@ -28,7 +28,7 @@ pub struct GatewayConfig {
     pub burst: f64,
     /// Event streams and sockets that each token may have open.
     pub connections: usize,
-    /// How long a body may take to come, and a reader to take what it is sent.
+    /// How long a body may take to come, and the other side of a socket to take what it is sent.
     #[serde(with = "crate::config::secs")]
     pub patience: Duration,
     /// How often a socket's other side is asked whether it is there, and an event stream says that it lives. A socket whose
