@@ -37,6 +37,7 @@ each_feature() { # each feature alone, and none; accelerators together, and thos
     for feature in $(awk '/^\[features\]/ { on = 1; next } /^\[/ { on = 0 } on && /^[a-z]/ { print $1 }' clipcore/Cargo.toml); do
         case $feature in
             default | full) continue ;; # the tests have these
+            kafka-tls) continue ;;      # minutes of OpenSSL: make soak
             onnx-*) accelerators+=("$feature") ;;
             redis-tls | rq | catalog | object-store | otlp) small+=("$feature") ;;
             *)
