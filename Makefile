@@ -18,6 +18,7 @@ test: setup ## Every check: tests, features, lints, examples; ends with what was
 soak: setup ## The long runs: tests marked ignored, one after another
 	$(CARGO) test --workspace --no-fail-fast $$(scripts/kafka.sh >/dev/null 2>&1 && echo --features clipcore-cli/kafka) \
 		-- --ignored --nocapture --test-threads=1
+	! scripts/kafka.sh >/dev/null 2>&1 || $(CARGO) test --workspace --features clipcore-cli/kafka-tls --test it kafka::tls
 	scripts/api.sh 300
 
 bench: setup ## Measures; the figures of record are in benches/RESULTS.md

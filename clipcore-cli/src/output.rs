@@ -37,8 +37,8 @@ pub fn text(text: &str) -> io::Result<()> {
 }
 
 /// Starts the log on standard error: warnings, more with each `verbose`, only errors when `quiet`. The variable
-/// `CLIPCORE_LOG` overrides with a filter such as `clipcore=debug`; with `CLIPCORE_LOG_FORMAT=json` each entry is a JSON object, in
-/// which what is done for a producer's trace has its `trace_id`.
+/// `CLIPCORE_LOG` overrides with a filter such as `clipcore=debug`; with `CLIPCORE_LOG_FORMAT=json` each line is a JSON object, what
+/// is told to people included, and what is done for a producer's trace has its `trace_id`.
 ///
 /// # Errors
 /// `Config` where traces are to be exported and cannot be as the environment says.
@@ -50,9 +50,16 @@ pub fn start_log(verbose: u8, quiet: bool) -> Result<Traces> {
         (_, 2) => "debug",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_env("CLIPCORE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let mut filter = EnvFilter::try_from_env("CLIPCORE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let json = json();
+    // What is told to people is told whatever is logged.
+    if let Ok(told) = format!("{TOLD}=info").parse()
+        && json
+    {
+        filter = filter.add_directive(told);
+    }
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
-    let lines = match std::env::var_os("CLIPCORE_LOG_FORMAT").is_some_and(|format| format == "json") {
+    let lines = match json {
         true => lines.json().with_ansi(false).with_span_list(false).boxed(),
         false => lines.with_ansi(colour()).with_target(verbose > 1).boxed(),
     };
@@ -63,8 +70,23 @@ pub fn start_log(verbose: u8, quiet: bool) -> Result<Traces> {
     let registry = registry.with(traces.0.as_ref().map(Otlp::layer));
     #[cfg(not(feature = "otlp"))]
     let traces = Traces();
-    let _ = registry.with(lines.with_filter(filter)).try_init();
+    if registry.with(lines.with_filter(filter)).try_init().is_ok() && json {
+        std::panic::set_hook(Box::new(|panic| tracing::error!(target: TOLD, "{panic}")));
+    }
     Ok(traces)
+}
+
+/// What is told to people, where everything on standard error is JSON.
+const TOLD: &str = "clipcore_cli::output";
+
+/// Whether every line on standard error is to be a JSON object.
+fn json() -> bool {
+    std::env::var_os("CLIPCORE_LOG_FORMAT").is_some_and(|format| format == "json")
+}
+
+/// Whether the log takes what is told to people: as JSON, once it has been started.
+fn logged() -> bool {
+    json() && tracing::dispatcher::has_been_set()
 }
 
 /// Traces that are exported, where that is built in and asked for. Dropped, it sends what is left.
@@ -93,6 +115,9 @@ fn colour_wanted(var: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
 /// Prints an error to standard error: what, where, why and what to do.
 pub fn print_error(error: &anyhow::Error) {
     let text = render_error(error);
+    if logged() {
+        return tracing::error!(target: TOLD, "{}", text.trim_start_matches("error: ").trim_end());
+    }
     let mut err = io::stderr().lock();
     // Where standard error is closed there is nobody to tell.
     let _ = match text.strip_prefix("error:").filter(|_| colour()) {
@@ -176,6 +201,9 @@ impl Progress {
 
 /// Prints a line for people.
 pub fn note(text: &str) {
+    if logged() {
+        return tracing::info!(target: TOLD, "{text}");
+    }
     // Where standard error is closed there is nobody to tell.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -1,5 +1,7 @@
 //! Traces as a collector gets them: a real one's place is taken by a server that decodes what comes.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,9 +11,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::routing::post;
-use clipcore::StreamId;
 use clipcore::catalog::Catalog;
 use clipcore::clock::SystemTimeSource;
+use clipcore::cutter::{CutterConfig, MediaCutter};
 use clipcore::detector::MarkerDetector;
 use clipcore::event::Kinds;
 use clipcore::fusion::FusionConfig;
@@ -20,12 +22,18 @@ use clipcore::host::{Host, HostParts, StreamMake, StreamSettings};
 use clipcore::log::MemoryLog;
 use clipcore::otlp::Otlp;
 use clipcore::pipeline::{Pipeline, StreamSpec};
+use clipcore::recorder::{Recorder, RecorderConfig};
+use clipcore::source::media::{Input, MediaSource};
+use clipcore::{CameraId, StreamId};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::TcpListener;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use support::programs::require;
+use support::stream::TestStream;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -60,13 +68,25 @@ async fn gateway(dir: &std::path::Path) -> String {
     let catalog = Catalog::open(dir).await.unwrap();
     let fusion = FusionConfig::default().factory().unwrap();
     let sink = Arc::new(catalog.clone());
-    let factory = move |stream: &StreamId, _: &StreamSettings| {
+    let out = dir.to_owned();
+    let factory = move |stream: &StreamId, settings: &StreamSettings| {
         let fusion = fusion.clone();
         let builder = Pipeline::builder()
             .with_fusion(move |stream| fusion(stream))
             .with_detector(|_| Ok(Box::new(MarkerDetector::default())))
             .with_sink(sink.clone());
-        Ok(StreamMake::new(builder, StreamSpec::new(stream.clone())))
+        let mut spec = StreamSpec::new(stream.clone());
+        for input in &settings.inputs {
+            let (stream, camera) = (stream.clone(), CameraId::main());
+            let config = RecorderConfig::default();
+            let recorder = Recorder::open(out.join("recording"), stream.clone(), camera.clone(), config)?;
+            let recording = recorder.recording().clone();
+            let config = CutterConfig { stills: false, ..CutterConfig::default() };
+            let cutter = MediaCutter::new(stream, camera.clone(), recording, &out, config)?;
+            let source = MediaSource::new(Input::parse(input)?, camera, recorder);
+            spec = spec.with_source(source).with_cutter(Arc::new(cutter));
+        }
+        Ok(StreamMake::new(builder, spec))
     };
     let [inbox, log] = [0, 1].map(|_| Arc::new(MemoryLog::new(1)));
     let host = Host::open(dir.join("streams"), HostParts::new(inbox, log, Arc::new(factory))).await.unwrap();
@@ -81,20 +101,25 @@ async fn gateway(dir: &std::path::Path) -> String {
     listen(gateway.unwrap().router()).await
 }
 
+const TEST: &str = "one_trace_leads_from_the_producer_to_the_clip_and_the_sink";
+
 // Variables of the environment are this process's own: there is one test in it, and threads of other kinds do not read them.
 #[test]
-fn one_trace_leads_from_the_producer_to_the_sink() {
+fn one_trace_leads_from_the_producer_to_the_clip_and_the_sink() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let got = Got::default();
     let endpoint = runtime.block_on(collector(got.clone()));
     if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_none() {
+        if !require(TEST, &["ffmpeg", "ffprobe"]) {
+            return;
+        }
         // A process cannot safely change its own environment: it starts itself again with it.
         let me = std::env::current_exe().unwrap();
         let run = std::process::Command::new(me)
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
             .env("OTEL_EXPORTER_OTLP_HEADERS", "x-key=abc")
             .env("OTEL_SERVICE_NAME", "clips-of-tonight")
-            .arg("--nocapture")
+            .args([TEST, "--exact", "--nocapture"])
             .status();
         assert!(run.unwrap().success());
         return check(&got.lock().unwrap());
@@ -104,33 +129,37 @@ fn one_trace_leads_from_the_producer_to_the_sink() {
     tracing_subscriber::registry().with(traces.layer()).init();
     runtime.block_on(async {
         let dir = tempfile::tempdir().unwrap();
+        let input = TestStream { size: (320, 180), pictures: 40 * 30, ..TestStream::default() }.kept("mp4");
         let server = gateway(dir.path()).await;
         let client = reqwest::Client::new();
-        let send = async |traceparent: Option<String>, label: &str| {
-            let mut request = client.post(format!("{server}/v1/streams/show/markers"));
-            if let Some(traceparent) = traceparent {
-                request = request.header("traceparent", traceparent);
-            }
-            let answer = request.body(format!(r#"{{"label":"{label}"}}"#)).send().await.unwrap();
-            assert_eq!(answer.status(), 202);
-        };
-        send(Some(format!("00-{TRACE}-{PARENT}-01")), "traced").await;
+        // Asked for before there is a picture: an instant of the stream that is still to come.
+        let marker = client.post(format!("{server}/v1/streams/show/markers"));
+        let marker = marker.header("traceparent", format!("00-{TRACE}-{PARENT}-01"));
+        let answer = marker.body(r#"{"label":"traced","at":15}"#).send().await.unwrap();
+        assert_eq!(answer.status(), 202);
         // The exemplar of the answer's time says which trace it was.
         let metrics =
             client.get(format!("{server}/metrics")).header("accept", "application/openmetrics-text");
         let metrics = metrics.send().await.unwrap().text().await.unwrap();
         assert!(metrics.contains(&format!("# {{trace_id=\"{TRACE}\"}}")), "{metrics}");
-        // The moment is closed at the end of the stream at the latest.
-        let end = client.post(format!("{server}/v1/streams/show/end")).send().await.unwrap();
-        assert!(end.status().is_success(), "{}", end.status());
-        for _ in 0..300 {
-            let found = client.get(format!("{server}/v1/moments?state=closed")).send().await.unwrap();
-            if found.text().await.unwrap().contains("traced") {
+        let begin = client.put(format!("{server}/v1/streams/show"));
+        let begin = begin.body(serde_json::json!({"inputs": [input]}).to_string()).send().await.unwrap();
+        assert!(begin.status().is_success(), "{}", begin.text().await.unwrap());
+        let ask = async |path: &str| {
+            client.get(format!("{server}{path}")).send().await.unwrap().text().await.unwrap()
+        };
+        // Then it is cut, and every sink has it.
+        let mut stream = String::new();
+        for _ in 0..1200 {
+            stream = ask("/v1/streams/show").await;
+            if stream.contains(r#""state":"ended""#) {
+                let clips = ask("/v1/clips?state=ready").await;
+                assert!(clips.contains(TRACE), "there is no clip: {clips}");
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("there is no moment");
+        panic!("the stream does not end: {stream}");
     });
     traces.shutdown();
 }
@@ -151,5 +180,10 @@ fn check(got: &[(Span, String)]) {
     }
     assert_eq!(names.get("ingest"), Some(&1), "{names:?}");
     assert_eq!(names.get("fuse"), Some(&1), "{names:?}");
-    assert!(names["deliver"] >= 2, "each transition goes to the sink: {names:?}");
+    assert_eq!(names.get("clip"), Some(&1), "the clip is cut once: {names:?}");
+    assert!(names["deliver"] >= 4, "each transition goes to the sink, the clip's too: {names:?}");
+    let clip = got.iter().map(|(span, _)| span).find(|span| span.name == "clip").unwrap();
+    let about: BTreeMap<&str, String> =
+        clip.attributes.iter().map(|a| (a.key.as_str(), format!("{:?}", a.value))).collect();
+    assert!(about["stream"].contains("show") && about["camera"].contains("main"), "{about:?}");
 }

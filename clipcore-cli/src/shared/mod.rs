@@ -15,7 +15,7 @@ use clipcore::host::{StreamStore, WorkerConfig};
 use clipcore::log::EventLog;
 use clipcore::log::redis::{RedisDurability, RedisLogConfig};
 use clipcore::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::pools::{Pools, RecordingsConfig};
 pub use self::url::SharedUrl;
@@ -53,7 +53,17 @@ pub struct KafkaConfig {
     /// On how many brokers new topics are kept; 0 leaves it to the brokers' default.
     pub replication: u8,
     /// Further settings of librdkafka, by its names.
+    #[serde(serialize_with = "without_secrets")]
     pub settings: BTreeMap<String, String>,
+}
+
+/// What is printed of a configuration is not to hold secrets; it cannot be read back.
+fn without_secrets<S: Serializer>(settings: &BTreeMap<String, String>, s: S) -> Result<S::Ok, S::Error> {
+    let secret = ["password", "secret", "key.pem", "oauthbearer.config"];
+    s.collect_map(settings.iter().map(|(key, value)| {
+        let hidden = secret.iter().any(|part| key.contains(part));
+        (key, if hidden { "(hidden)" } else { value.as_str() })
+    }))
 }
 
 impl Default for SharedConfig {

@@ -11,17 +11,17 @@ use crate::program::{Clipcore, clips, lines, markers, ready};
 use crate::support::programs::require;
 use crate::support::stream::TestStream;
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Takes posts, once for each `webhook-id`; refuses as many of them as it is told to.
-struct Receiver {
-    port: u16,
+pub(crate) struct Receiver {
+    pub(crate) port: u16,
     taken: Arc<Mutex<HashSet<String>>>,
     refuse: Arc<Mutex<usize>>,
 }
 
 impl Receiver {
-    fn start(refuse: usize) -> Self {
+    pub(crate) fn start(refuse: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let receiver = Self {
             port: listener.local_addr().unwrap().port(),
@@ -93,10 +93,12 @@ fn secrets_are_never_printed_and_what_is_wrong_is_said() {
         ("CLIPCORE__SINKS__WEBHOOK__STUDIO__SECRETS", SECRET),
         ("CLIPCORE__SINKS__OBJECT_STORE__URL", "s3://clips"),
         ("CLIPCORE__SINKS__OBJECT_STORE__SECRET_ACCESS_KEY", "hush"),
+        ("CLIPCORE__SHARED__KAFKA__SETTINGS", "{\"sasl.username\"=\"ann\",\"sasl.password\"=\"hush\"}"),
     ];
     let (code, said) = clipcore(&["run", "x.mp4", "--print-config"], &set);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("[sinks.webhook.studio]") && said.contains("[sinks.object_store]"), "{said}");
+    assert!(said.contains("\"sasl.username\" = \"ann\""), "{said}");
     assert!(!said.contains(&SECRET[6..]) && !said.contains("hush"), "{said}");
 
     let (code, said) = clipcore(&["doctor"], &set[..2]);

@@ -28,9 +28,13 @@ pub struct GatewayConfig {
     pub burst: f64,
     /// Event streams and sockets that each token may have open.
     pub connections: usize,
-    /// How long a body may take to come, and a reader to take what it is sent.
+    /// How long a body may take to come, and the other side of a socket to take what it is sent.
     #[serde(with = "crate::config::secs")]
     pub patience: Duration,
+    /// How often a socket's other side is asked whether it is there, and an event stream says that it lives. A socket whose
+    /// other side has said nothing from one time to the next is closed.
+    #[serde(with = "crate::config::secs")]
+    pub ping: Duration,
     /// How long answers to requests with an `Idempotency-Key` are kept.
     #[serde(with = "crate::config::secs")]
     pub keep_answers: Duration,
@@ -46,6 +50,7 @@ impl Default for GatewayConfig {
             burst: 1000.0,
             connections: 100,
             patience: Duration::from_secs(30),
+            ping: Duration::from_secs(15),
             keep_answers: Duration::from_secs(24 * 3600),
             hook_secrets: Vec::new(),
         }
@@ -61,9 +66,9 @@ impl GatewayConfig {
         if !(self.rate.is_finite() && self.rate > 0.0 && self.burst.is_finite() && self.burst >= 1.0) {
             return Err(Error::config("gateway.rate must be above 0 and gateway.burst at least 1"));
         }
-        if self.max_body == 0 || self.connections == 0 || self.patience.is_zero() {
+        if self.max_body == 0 || self.connections == 0 || self.patience.is_zero() || self.ping.is_zero() {
             return Err(Error::config(
-                "gateway.max_body, gateway.connections and gateway.patience must not be 0",
+                "gateway.max_body, gateway.connections, gateway.patience and gateway.ping must not be 0",
             ));
         }
         Ok(())

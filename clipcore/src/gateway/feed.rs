@@ -24,7 +24,7 @@ use super::app::{App, State};
 use super::extract::Params;
 use super::limit::Place;
 use super::problem::Problem;
-use super::socket::{PING, Upgrade, send};
+use super::socket::{Upgrade, pings, send};
 use crate::catalog::FeedItem;
 use crate::{Result, StreamId};
 
@@ -127,6 +127,7 @@ pub(super) async fn events(
             Problem::with(StatusCode::BAD_REQUEST, "Last-Event-ID is none that this feed gave", "")
         })?),
     };
+    let ping = app.config.ping;
     let reader = Reader::new(app, &caller, which, last)?;
     let retry = Event::default().retry(RETRY).comment("clipcore feed");
     let events = unfold((reader, Some(retry)), |(mut reader, first)| async move {
@@ -144,7 +145,7 @@ pub(super) async fn events(
             }
         }
     });
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(PING)).into_response();
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(ping)).into_response();
     // A proxy that collects answers would hold moments back.
     response.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
     Ok(response)
@@ -163,7 +164,7 @@ pub(super) async fn socket(
 
 async fn talk(mut socket: WebSocket, mut reader: Reader) {
     let patience = reader.app.config.patience;
-    let mut ping = tokio::time::interval(PING);
+    let mut ping = pings(reader.app.config.ping);
     let mut answered = true;
     loop {
         let message = tokio::select! {

@@ -19,6 +19,7 @@
 //! | sound that comes faster than it is listened to | the piece is left out, answered and counted |
 //! | a body or head that does not come | `408`, or the connection closes |
 //! | a reader of the feed that is slow | it is behind, in the catalog and not in memory; a socket that takes nothing is closed |
+//! | a socket that answers no ping | it is closed, and its token has the place back |
 //!
 //! # TLS
 //! It speaks HTTP/1.1 without TLS: put a proxy in front, and let nobody else reach the port. What matters to the proxy is that it

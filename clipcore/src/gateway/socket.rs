@@ -12,6 +12,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use futures::FutureExt;
 use serde_json::{Value, json};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::access::Caller;
 use super::app::{App, State};
@@ -25,8 +26,6 @@ use super::problem::Problem;
 use super::sound::Sounding;
 use crate::{Result, StreamId};
 
-/// How often the other side is asked whether it is there.
-pub(super) const PING: Duration = Duration::from_secs(15);
 /// Bytes that a socket's buffers begin with.
 const BUFFER: usize = 4 << 10;
 /// Bytes that may wait to be written to a socket.
@@ -47,6 +46,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade<WebSocketUpgrade> {
         // Most sockets say little: by default each would hold a quarter of a megabyte.
         Ok(Self(upgrade.read_buffer_size(BUFFER).write_buffer_size(BUFFER).max_write_buffer_size(MAX_WRITE)))
     }
+}
+
+/// When the other side is to be asked whether it is there. What took long is not made up for: it could not answer meanwhile.
+pub(super) fn pings(every: Duration) -> Interval {
+    let mut pings = tokio::time::interval(every);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pings
 }
 
 /// Sends a message, unless the other side does not take it in time.
@@ -85,7 +91,7 @@ pub(super) struct Session {
 impl Session {
     async fn run(mut self, mut socket: WebSocket) {
         let patience = self.app.config.patience;
-        let mut ping = tokio::time::interval(PING);
+        let mut ping = pings(self.app.config.ping);
         let mut answered = true;
         let mut erased = self.app.erased.subscribe();
         let (code, reason) = loop {

@@ -31,11 +31,29 @@ impl Kafka {
     /// # Panics
     /// As there.
     pub fn start_with(test: &str, others: usize) -> Option<Self> {
-        if !lib().is_dir() {
-            skipped(test, "target/kafka is not there (scripts/kafka.sh makes it; needs Maven)");
-            return None;
-        }
-        if !require(test, &["java"]) {
+        Self::start_as(test, others, "127.0.0.1", "PLAINTEXT", "")
+    }
+
+    /// As [`start`](Self::start), by TLS alone, with the [certificates](super::certificates) of a folder: clients need one,
+    /// too.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn start_tls(test: &str, certificates: &Path) -> Option<Self> {
+        let read = |name: &str| std::fs::read_to_string(certificates.join(name)).expect("a certificate");
+        let own = certificates.join("server.pem");
+        std::fs::write(&own, read("server.key") + &read("server.crt")).expect("a folder");
+        let settings = format!(
+            "ssl.keystore.type=PEM\nssl.keystore.location={}\nssl.truststore.type=PEM\n\
+             ssl.truststore.location={}\nssl.client.auth=required\n",
+            own.display(),
+            certificates.join("ca.crt").display(),
+        );
+        Self::start_as(test, 0, "localhost", "SSL", &settings)
+    }
+
+    fn start_as(test: &str, others: usize, host: &str, protocol: &str, more: &str) -> Option<Self> {
+        if !is_here(test) {
             return None;
         }
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -46,8 +64,8 @@ impl Kafka {
         let others: Vec<Proxy> = ports.iter().map(|port| Proxy::new(*port)).collect();
         let (mut listeners, mut advertised, mut protocols) = (
             format!("CLIENT://127.0.0.1:{port},INTERNAL://127.0.0.1:{internal}"),
-            format!("CLIENT://127.0.0.1:{},INTERNAL://127.0.0.1:{internal}", proxy.port),
-            "CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+            format!("CLIENT://{host}:{},INTERNAL://127.0.0.1:{internal}", proxy.port),
+            format!("CLIENT:{protocol},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT"),
         );
         for (number, (port, other)) in ports.iter().zip(&others).enumerate() {
             listeners += &format!(",OTHER{number}://127.0.0.1:{port}");
@@ -63,15 +81,12 @@ impl Kafka {
              transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
              transaction.state.log.num.partitions=1\n\
              transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\ngroup.initial.rebalance.delay.ms=0\n\
-             num.network.threads=2\nnum.io.threads=2\nlog.cleaner.dedupe.buffer.size=2097152\n",
+             num.network.threads=2\nnum.io.threads=2\nlog.cleaner.dedupe.buffer.size=2097152\n\
+             {more}",
             dir.path().join("data").display(),
         );
         std::fs::write(dir.path().join("server.properties"), settings).expect("the settings can be written");
-        let mut format = java("kafka.tools.StorageTool");
-        format
-            .args(["format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"])
-            .arg(dir.path().join("server.properties"));
-        run(&mut format);
+        format(&dir.path().join("server.properties"));
         let mut kafka = Self { dir, server, proxy, others };
         kafka.resume();
         Some(kafka)
@@ -92,13 +107,33 @@ impl Kafka {
     /// # Panics
     /// Where it does not come up.
     pub fn resume(&mut self) {
-        let mut command = java("kafka.Kafka");
-        command.arg(self.dir.path().join("server.properties"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let command = broker(&self.dir.path().join("server.properties"));
         // A busy machine may take longer than the ten seconds of one attempt to wait.
         let up = self.server.start(command) || (0..5).any(|_| self.server.listens());
         assert!(up, "the broker does not listen on port {}", self.server.port);
     }
+}
+
+/// Whether a broker can be run here; otherwise the test is noted as skipped.
+pub(super) fn is_here(test: &str) -> bool {
+    if !lib().is_dir() {
+        skipped(test, "target/kafka is not there (scripts/kafka.sh makes it; needs Maven)");
+        return false;
+    }
+    require(test, &["java"])
+}
+
+/// Makes the folder that the settings name, as one of a cluster that all tests' brokers have the name of.
+pub(super) fn format(settings: &Path) {
+    let mut format = java("kafka.tools.StorageTool");
+    run(format.args(["format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"]).arg(settings));
+}
+
+/// A broker that is to be started.
+pub(super) fn broker(settings: &Path) -> Command {
+    let mut command = java("kafka.Kafka");
+    command.arg(settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 fn lib() -> PathBuf {

@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub)] // every test binary uses its own part
 
 pub mod barcode;
+pub mod brokers;
 pub mod browser;
 pub mod certificates;
 pub mod face_models;

@@ -28,10 +28,18 @@ impl Server {
     ///
     /// # Panics
     /// Where the program cannot be started.
-    pub fn start(&mut self, mut command: Command) -> bool {
+    pub fn start(&mut self, command: Command) -> bool {
+        self.spawn(command);
+        self.listens()
+    }
+
+    /// The same without waiting for it.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn spawn(&mut self, mut command: Command) {
         self.stop();
         self.process = Some(command.spawn().expect("the server starts"));
-        self.listens()
     }
 
     /// Whether somebody listens on the port within ten seconds.

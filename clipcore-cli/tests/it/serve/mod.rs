@@ -1,9 +1,11 @@
 //! `clipcore serve`: what a person sees who runs it and kills it.
 
 mod edit;
+mod log;
 mod published;
 mod roles;
 mod server;
+mod slow;
 
 use std::io::Read;
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,6 +16,7 @@ pub(super) struct Server {
     child: Child,
     pub(super) url: String,
     said: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -36,20 +37,22 @@ impl Server {
             let line = line.unwrap();
             text.push_str(&line);
             text.push('\n');
-            if let Some(url) = line.strip_prefix("listening on ") {
+            let entry: Option<Value> = serde_json::from_str(&line).ok();
+            let told = entry.as_ref().and_then(|entry| entry["fields"]["message"].as_str()).unwrap_or(&line);
+            if let Some(url) = told.strip_prefix("listening on ") {
                 break url.to_owned();
             }
         };
         let said = Arc::new(Mutex::new(text));
         let into = said.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let mut said = into.lock().unwrap();
                 said.push_str(&line);
                 said.push('\n');
             }
         });
-        Self { child, url, said }
+        Self { child, url, said, reader: Some(reader) }
     }
 
     pub(super) fn said(&self) -> String {
@@ -66,9 +69,18 @@ impl Server {
     }
 
     /// Sends a signal and waits for the end.
-    pub(super) fn end(mut self, name: &str) -> ExitStatus {
+    pub(super) fn end(self, name: &str) -> ExitStatus {
+        self.end_with_words(name).0
+    }
+
+    /// The same, with all that it said.
+    pub(super) fn end_with_words(mut self, name: &str) -> (ExitStatus, String) {
         signal(self.child.id(), name);
-        self.child.wait().expect("it can be waited for")
+        let status = self.child.wait().expect("it can be waited for");
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("it reads to the end");
+        }
+        (status, self.said())
     }
 
     pub(super) fn get(&self, path: &str) -> Value {

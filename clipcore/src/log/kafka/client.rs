@@ -175,6 +175,7 @@ pub(crate) fn explain(e: &KafkaError, config: &KafkaLogConfig) -> Error {
         Some(
             Code::BrokerTransportFailure
             | Code::AllBrokersDown
+            | Code::DestroyBroker
             | Code::Resolve
             | Code::BrokerNotAvailable
             | Code::LeaderNotAvailable
@@ -207,7 +208,11 @@ pub(crate) fn explain(e: &KafkaError, config: &KafkaLogConfig) -> Error {
         ) => Error::config("Kafka does not allow this client what it needs")
             .with_hint("it reads, writes, makes and trims the topics PREFIX.log and PREFIX.checkpoints, with transactions"),
         _ if matches!(e, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)) => {
-            Error::config("the settings for Kafka are wrong")
+            let error = Error::config("the settings for Kafka are wrong");
+            match cfg!(feature = "kafka-tls") || !e.to_string().contains("not available at build time") {
+                true => error,
+                false => error.with_hint("TLS and SASL/SCRAM need clipcore built with --features kafka-tls"),
+            }
         }
         _ => Error::new(ErrorKind::Unavailable, "Kafka refused a request"),
     };

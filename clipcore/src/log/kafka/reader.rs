@@ -18,6 +18,8 @@ use crate::{Error, ErrorKind, Result};
 const RECENT: usize = 1 << 20;
 /// How long a message that must be there may keep one waiting before the question is put again.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long it takes until a question that a broker could not answer is put again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// A consumer of one partition. Its calls block.
 pub(crate) struct Reader {
@@ -123,8 +125,18 @@ impl Reader {
         let clock = SystemTimeSource::new();
         let consumer = self.consumer()?;
         loop {
-            let found = consumer.fetch_watermarks(&topic, partition, timeout);
-            let (low, end) = found.map_err(|e| explain(&e, &config).with_context("topic", &topic))?;
+            let (low, end) = match consumer.fetch_watermarks(&topic, partition, timeout) {
+                Ok(found) => found,
+                Err(e) => {
+                    let e = explain(&e, &config).with_context("topic", &topic);
+                    // A broker may not have heard yet of a new topic, or of another broker that leads it now.
+                    if !e.is_retryable() || clock.elapsed() > timeout {
+                        return Err(e);
+                    }
+                    std::thread::sleep(AGAIN);
+                    continue;
+                }
+            };
             if end >= committed.0.load(Ordering::SeqCst) {
                 return Ok((low, end));
             }

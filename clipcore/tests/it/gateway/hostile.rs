@@ -166,10 +166,10 @@ async fn a_token_has_so_many_connections_and_they_come_back() {
 }
 
 /// A socket by hand, as a program that means harm would open it.
-async fn handshake(server: &Server, more: &str) -> (TcpStream, String) {
+pub(super) async fn handshake(server: &Server, path: &str, more: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let request = format!(
-        "GET /v1/streams/s/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -207,7 +207,8 @@ async fn frames_that_are_none_close_their_socket_and_nothing_else() {
     let url = format!("ws://{}/v1/streams/other/ws", server.address);
     let (mut other, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
     // Nothing that was packed is unpacked.
-    let (_, head) = handshake(&server, "Sec-WebSocket-Extensions: permessage-deflate\r\n").await;
+    let (_, head) =
+        handshake(&server, "/v1/streams/s/ws", "Sec-WebSocket-Extensions: permessage-deflate\r\n").await;
     assert!(head.starts_with("HTTP/1.1 101") && !head.to_lowercase().contains("deflate"), "{head}");
     let fragment = frame(0x01, 1000, &[b'['; 1000]);
     let more = frame(0x00, 1000, &[b'['; 1000]);
@@ -225,7 +226,7 @@ async fn frames_that_are_none_close_their_socket_and_nothing_else() {
         ("sound of more than may be", frame(0x82, 4001, &[0; 4001])),
         ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec()),
     ] {
-        let (mut stream, _) = handshake(&server, "").await;
+        let (mut stream, _) = handshake(&server, "/v1/streams/s/ws", "").await;
         let _ = stream.write_all(&bytes).await;
         let mut said = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(8), stream.read_to_end(&mut said)).await;

@@ -5,5 +5,6 @@ mod erase;
 mod feed;
 mod hostile;
 mod ingest;
+mod pings;
 mod server;
 mod sound;

@@ -150,6 +150,18 @@ impl Server {
         panic!("{stream} did not become {state}: {}", self.get(&format!("/v1/streams/{stream}")).await.1);
     }
 
+    /// Waits until so many event streams and sockets are open.
+    pub(super) async fn until_open(&self, count: usize) {
+        let line = format!("clipcore_open_connections {count}\n");
+        for _ in 0..500 {
+            if self.get("/metrics").await.1.as_str().unwrap().contains(&line) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{count} connections are not what is open: {}", self.get("/metrics").await.1);
+    }
+
     /// How many events of a type the log holds.
     pub(super) async fn logged(&self, stream: &str, kind: &str) -> usize {
         let (status, page) = self.get(&format!("/v1/streams/{stream}/events?type={kind}&limit=1000")).await;

@@ -1,6 +1,9 @@
 //! The log in Kafka, against a real broker: its contract, lost answers, a broker that is killed. Few tests, since a
 //! broker takes seconds to start.
 
+#[cfg(feature = "kafka-tls")]
+mod tls;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -86,8 +89,14 @@ async fn failures_of_network_and_broker_cost_nothing() {
     let wrong = KafkaLogConfig { prefix: "a b".to_owned(), ..config.clone() };
     assert_eq!(open(&wrong).await.unwrap_err().kind(), ErrorKind::Config);
     let settings = [("no.such.setting".to_owned(), "1".to_owned())].into();
-    let error = open(&KafkaLogConfig { settings, ..config }).await.unwrap_err();
+    let error = open(&KafkaLogConfig { settings, ..config.clone() }).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Config && error.to_string().contains("no.such.setting"), "{error}");
+    if cfg!(not(feature = "kafka-tls")) {
+        let settings = [("security.protocol".to_owned(), "ssl".to_owned())].into();
+        let error = open(&KafkaLogConfig { settings, ..config }).await.unwrap_err();
+        let text = error.to_string();
+        assert!(error.kind() == ErrorKind::Config && text.contains("--features kafka-tls"), "{text}");
+    }
 }
 
 async fn a_killed_broker_costs_nothing(kafka: &mut Kafka, config: &KafkaLogConfig) {

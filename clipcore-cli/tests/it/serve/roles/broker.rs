@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::way::{Namespace, Way};
 #[cfg(feature = "kafka")]
+use crate::support::brokers::Brokers;
+#[cfg(feature = "kafka")]
 use crate::support::kafka::Kafka;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
@@ -17,6 +19,9 @@ pub(super) enum Kind {
     RedisOverNamespaces,
     #[cfg(feature = "kafka")]
     Kafka,
+    /// Three of them.
+    #[cfg(feature = "kafka")]
+    Brokers,
 }
 
 /// A running server, with ways to it that can be cut; ends with its owner.
@@ -30,6 +35,8 @@ enum Server {
     Redis(Redis),
     #[cfg(feature = "kafka")]
     Kafka(Kafka),
+    #[cfg(feature = "kafka")]
+    Brokers(Brokers),
 }
 
 fn by_proxy(proxy: Proxy) -> (Way, String) {
@@ -66,6 +73,12 @@ impl Broker {
                 let ways = ways.unwrap_or_else(|_| panic!("two were asked for"));
                 Some(Self { server: Server::Kafka(kafka), ways })
             }
+            #[cfg(feature = "kafka")]
+            Kind::Brokers => {
+                let brokers = Brokers::start(test)?;
+                let ways = [(); 2].map(|()| (Way::Whole, brokers.addresses()));
+                Some(Self { server: Server::Brokers(brokers), ways })
+            }
         }
     }
 
@@ -73,7 +86,16 @@ impl Broker {
         match &self.server {
             Server::Redis(_) => "redis",
             #[cfg(feature = "kafka")]
-            Server::Kafka(_) => "kafka",
+            Server::Kafka(_) | Server::Brokers(_) => "kafka",
+        }
+    }
+
+    /// The brokers, where there are several.
+    #[cfg(feature = "kafka")]
+    pub(super) fn brokers(&mut self) -> &mut Brokers {
+        match &mut self.server {
+            Server::Brokers(brokers) => brokers,
+            _ => panic!("there is one server"),
         }
     }
 
@@ -83,6 +105,8 @@ impl Broker {
             Server::Redis(redis) => redis.stop(),
             #[cfg(feature = "kafka")]
             Server::Kafka(kafka) => kafka.stop(),
+            #[cfg(feature = "kafka")]
+            Server::Brokers(_) => panic!("which of them?"),
         }
     }
 
@@ -92,6 +116,8 @@ impl Broker {
             Server::Redis(redis) => redis.resume(),
             #[cfg(feature = "kafka")]
             Server::Kafka(kafka) => kafka.resume(),
+            #[cfg(feature = "kafka")]
+            Server::Brokers(_) => panic!("which of them?"),
         }
     }
 
@@ -101,6 +127,15 @@ impl Broker {
             Server::Redis(redis) => (format!("127.0.0.1:{}", redis.port()), "1.5"),
             #[cfg(feature = "kafka")]
             Server::Kafka(kafka) => (kafka.brokers(), "2"),
+            #[cfg(feature = "kafka")]
+            Server::Brokers(brokers) => {
+                // As many hosts have it: the defaults.
+                return HashMap::from([
+                    ("CLIPCORE__SHARED__URL", format!("kafka://{}", brokers.addresses())),
+                    ("CLIPCORE__SHARED__PARTITIONS", "4".to_owned()),
+                    ("CLIPCORE__SHARED__KAFKA__REPLICATION", "3".to_owned()),
+                ]);
+            }
         };
         HashMap::from([
             ("CLIPCORE__SHARED__URL", format!("{}://{address}", self.scheme())),
@@ -124,7 +159,7 @@ impl Broker {
         match &self.server {
             Server::Redis(_) => Duration::from_millis(2500),
             #[cfg(feature = "kafka")]
-            Server::Kafka(_) => Duration::from_millis(4000),
+            Server::Kafka(_) | Server::Brokers(_) => Duration::from_millis(4000),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Roles in processes of their own, over Redis or Kafka: whatever dies, what was acknowledged is found and delivered, once.
 
 mod broker;
+#[cfg(feature = "kafka")]
+mod brokers;
 mod clips;
 mod deployment;
 mod pools;
@@ -94,9 +96,22 @@ fn nothing_is_lost(kind: Kind, test: &str, streams: usize, rounds: usize) {
     until(Duration::from_secs(180), said, || {
         lines_of(&delivered).lines().count() >= streams * expected.len()
     });
-    let found: Vec<Value> = transitions(&lines_of(&delivered));
-    assert_eq!(found.len(), streams * expected.len(), "nothing is delivered twice");
-    for id in &ids {
+    delivered_once(&lines_of(&delivered), &ids, &expected);
+    // The gateway, which runs nothing, knows them all.
+    let server = all.gateway();
+    let closed = expected.iter().filter(|m| m["state"] == "closed").count();
+    server.until("the catalog", |server| {
+        let known = server.get(&format!("/v1/moments?stream={}&state=closed&limit=1000", ids[0]));
+        known["items"].as_array().is_some_and(|items| items.len() == closed)
+    });
+    println!("{streams} streams, {} events each, killed: {:?}", events.lines().count(), all.kills);
+}
+
+/// What was delivered is what is expected of each stream, no more and no less.
+fn delivered_once(delivered: &str, ids: &[String], expected: &[Value]) {
+    let found: Vec<Value> = transitions(delivered);
+    assert_eq!(found.len(), ids.len() * expected.len(), "nothing is delivered twice");
+    for id in ids {
         let of_stream: Vec<&Value> = found.iter().filter(|m| m["stream"] == **id).collect();
         assert_eq!(of_stream.len(), expected.len(), "{id}");
         for (state, label) in [("closed", "start"), ("closed", "peak"), ("dropped", "start")] {
@@ -113,14 +128,6 @@ fn nothing_is_lost(kind: Kind, test: &str, streams: usize, rounds: usize) {
             );
         }
     }
-    // The gateway, which runs nothing, knows them all.
-    let server = all.gateway();
-    let closed = expected.iter().filter(|m| m["state"] == "closed").count();
-    server.until("the catalog", |server| {
-        let known = server.get(&format!("/v1/moments?stream={}&state=closed&limit=1000", ids[0]));
-        known["items"].as_array().is_some_and(|items| items.len() == closed)
-    });
-    println!("{streams} streams, {} events each, killed: {:?}", events.lines().count(), all.kills);
 }
 
 #[test]
@@ -151,6 +158,13 @@ fn gateway_workers_and_deliveries_lose_nothing_over_kafka() {
 #[ignore = "takes minutes: make soak"]
 fn many_kills_of_every_role_lose_nothing_over_kafka() {
     nothing_is_lost(Kind::Kafka, "roles over Kafka, many times", 4, 20);
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+#[ignore = "takes minutes: make soak"]
+fn brokers_that_die_in_turn_lose_nothing() {
+    brokers::each_dies_in_turn("three brokers", 7);
 }
 
 #[test]

@@ -5,12 +5,14 @@ use std::process::{Command, Stdio};
 use crate::support::programs::skipped;
 use crate::support::proxy::Proxy;
 
-/// A way that can be cut.
+/// A way from a process to a server.
 pub(super) enum Way {
     /// Cut, it ends connections and refuses new ones.
     Proxy(Proxy),
     /// Cut, it loses every packet.
     Namespace(Namespace),
+    /// It is never cut.
+    Whole,
 }
 
 impl Way {
@@ -18,6 +20,7 @@ impl Way {
         match self {
             Self::Proxy(proxy) => proxy.refuse(),
             Self::Namespace(namespace) => namespace.link("down"),
+            Self::Whole => panic!("it cannot be cut"),
         }
     }
 
@@ -25,13 +28,14 @@ impl Way {
         match self {
             Self::Proxy(proxy) => proxy.mend(),
             Self::Namespace(namespace) => namespace.link("up"),
+            Self::Whole => {}
         }
     }
 
     /// How the program is started that goes this way.
     pub(super) fn command(&self, program: &str) -> Command {
         match self {
-            Self::Proxy(_) => Command::new(program),
+            Self::Proxy(_) | Self::Whole => Command::new(program),
             Self::Namespace(namespace) => {
                 let mut command = Command::new("ip");
                 command.args(["netns", "exec", &namespace.name, program]);
