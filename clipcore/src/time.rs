@@ -10,7 +10,7 @@ use crate::{Error, Result};
 ///
 /// Epoch 0 of a stream keeps its publisher's presentation timestamps (PTS), so zero is whatever the
 /// publisher calls zero, and negative values are legal. Arithmetic saturates: an absurd input can
-/// give an absurd instant, never a panic. On the wire it is a number of seconds.
+/// give an absurd instant, never a panic. On the wire it is a number of seconds, from -1e9 to 1e9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
@@ -125,7 +125,8 @@ impl fmt::Display for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_f64(self.as_secs_f64())
+        // What reaches beyond the instants that are read, as the roll of a clip at their edge does, is written as that edge.
+        s.serialize_f64(self.as_secs_f64().clamp(-MAX_SECS, MAX_SECS))
     }
 }
 
@@ -218,6 +219,16 @@ mod tests {
             let t = Timestamp::from_micros(micros);
             let json = serde_json::to_string(&t).unwrap();
             assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), t, "{json}");
+        }
+    }
+
+    #[test]
+    fn every_instant_that_is_written_can_be_read_again() {
+        let edge = Timestamp::try_from_secs_f64(MAX_SECS).unwrap();
+        for t in [edge + Duration::from_secs(5), Timestamp::MAX, Timestamp::MIN] {
+            let json = serde_json::to_string(&t).unwrap();
+            let again: Timestamp = serde_json::from_str(&json).unwrap();
+            assert_eq!(again.as_secs_f64().abs(), MAX_SECS, "{json}");
         }
     }
 
