@@ -10,7 +10,7 @@ cargo fuzz build -s none
 printf '%-12s %10s %8s %16s\n' target executions exec/s coverage
 for target; do
     target=$(basename "$target" .rs)
-    options=(-max_total_time="$seconds" -timeout=5 -rss_limit_mb=2048 -print_final_stats=1)
+    options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1)
     case $target in
     fragments | progressive | recording) options+=(-dict=mp4.dict -max_len=40000) ;;
     picture) options+=(-dict=jpeg.dict -max_len=8192) ;;
