@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes small real inputs for the media targets, in corpus/TARGET/. Needs ffmpeg and python3.
+# Makes small inputs for all targets, in corpus/TARGET/. Needs ffmpeg and python3.
 set -euo pipefail
 cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p corpus/{fragments,progressive,recording,h264}
+mkdir -p corpus/{fragments,progressive,recording,h264,aac}
+./seeds.py
 
 ff() { ffmpeg -v error -nostdin -y "$@"; }
 fragmented=(-c copy -f mp4 -movflags delay_moov+default_base_moof+frag_discont+skip_trailer
@@ -25,12 +26,24 @@ ff -f lavfi -i sine -t 0.4 -c:a libopus "$work/opus.mkv"
 ff -i "$work/opus.mkv" "${fragmented[@]}" "$work/opus.frag"
 with_piece "$work/opus.frag" opus
 ff -i "$work/2.mp4" -c copy -bsf:v h264_mp4toannexb -f h264 corpus/h264/annex-b
-python3 - "$work/2.mp4" <<'PY'
+ff -i "$work/2.mp4" -vn -c copy -f adts "$work/adts"
+python3 - "$work/2.mp4" "$work/adts" <<'PY'
 import sys
 
-data = open(sys.argv[1], "rb").read()
-at = data.index(b"avcC")
-record = data[at + 4 : at - 4 + int.from_bytes(data[at - 4 : at], "big")]
+data, adts = (open(path, "rb").read() for path in sys.argv[1:])
+
+
+def payload(name):
+    at = data.index(name)
+    return data[at + 4 : at - 4 + int.from_bytes(data[at - 4 : at], "big")]
+
+
+record, esds = payload(b"avcC"), payload(b"esds")
+sound = bytes([len(esds)]) + esds
+while adts and len(sound) < 2000:
+    size = int.from_bytes(adts[3:6], "big") >> 5 & 0x1FFF
+    sound, adts = sound + (size - 7).to_bytes(2, "big") + adts[7:size], adts[size:]
+open("corpus/aac/sound", "wb").write(sound)
 sps = 8 + int.from_bytes(record[6:8], "big")
 pps = sps + 3 + int.from_bytes(record[sps + 1 : sps + 3], "big")
 for name, part in ("avcc", record), ("sps", record[8:sps]), ("pps", record[sps + 3 : pps]):

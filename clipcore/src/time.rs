@@ -10,7 +10,7 @@ use crate::{Error, Result};
 ///
 /// Epoch 0 of a stream keeps its publisher's presentation timestamps (PTS), so zero is whatever the
 /// publisher calls zero, and negative values are legal. Arithmetic saturates: an absurd input can
-/// give an absurd instant, never a panic. On the wire it is a number of seconds.
+/// give an absurd instant, never a panic. On the wire it is a number of seconds, from -1e9 to 1e9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
@@ -125,7 +125,8 @@ impl fmt::Display for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_f64(self.as_secs_f64())
+        // What reaches beyond the instants that are read, as the roll of a clip at their edge does, is written as that edge.
+        s.serialize_f64(self.as_secs_f64().clamp(-MAX_SECS, MAX_SECS))
     }
 }
 
@@ -138,6 +139,10 @@ impl<'de> Deserialize<'de> for Timestamp {
 /// An instant of civil time: microseconds since 1970-01-01T00:00:00Z. RFC 3339 on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(i64);
+
+/// The first and the last instant that RFC 3339 can write: 0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z.
+const FIRST_MICROS: i64 = -62_167_219_200_000_000;
+const LAST_MICROS: i64 = 253_402_300_799_999_999;
 
 impl WallTime {
     /// From microseconds since the Unix epoch.
@@ -167,15 +172,21 @@ impl WallTime {
                 .with_source(e)
                 .with_hint("write it like 2026-11-23T01:02:03.456Z")
         })?;
-        Ok(Self((t.unix_timestamp_nanos() / 1000) as i64))
+        let micros = t.unix_timestamp_nanos().div_euclid(1000);
+        // An offset can take the first and the last day out of the years that the form has.
+        let inside = i64::try_from(micros).ok().filter(|m| (FIRST_MICROS..=LAST_MICROS).contains(m));
+        inside.map(Self).ok_or_else(|| {
+            Error::invalid(format!("{text:?} lies outside of the years that RFC 3339 can write"))
+        })
     }
 }
 
 impl fmt::Display for WallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(t) = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000) else {
-            return f.write_str("9999-12-31T23:59:59.999Z");
-        };
+        // What the form cannot write is shown as the nearest instant that it can.
+        let micros = self.0.clamp(FIRST_MICROS, LAST_MICROS);
+        let t = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)
+            .map_err(|_| fmt::Error)?;
         let (date, h, m, s) = (t.date(), t.hour(), t.minute(), t.second());
         write!(f, "{:04}-{:02}-{:02}T{h:02}:{m:02}:{s:02}", date.year(), u8::from(date.month()), date.day())?;
         match t.microsecond() {
@@ -212,6 +223,16 @@ mod tests {
     }
 
     #[test]
+    fn every_instant_that_is_written_can_be_read_again() {
+        let edge = Timestamp::try_from_secs_f64(MAX_SECS).unwrap();
+        for t in [edge + Duration::from_secs(5), Timestamp::MAX, Timestamp::MIN] {
+            let json = serde_json::to_string(&t).unwrap();
+            let again: Timestamp = serde_json::from_str(&json).unwrap();
+            assert_eq!(again.as_secs_f64().abs(), MAX_SECS, "{json}");
+        }
+    }
+
+    #[test]
     fn absurd_seconds_are_refused() {
         for bad in [f64::NAN, f64::INFINITY, -1e300] {
             assert!(Timestamp::try_from_secs_f64(bad).is_err());
@@ -228,6 +249,22 @@ mod tests {
             assert_eq!(WallTime::parse(text).unwrap().to_string(), back);
         }
         assert!(WallTime::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn what_is_taken_for_a_time_can_be_written_and_read_again() {
+        for text in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "0000-01-01T02:00:00+02:00"] {
+            let time = WallTime::parse(text).unwrap();
+            assert_eq!(WallTime::parse(&time.to_string()).unwrap(), time, "{text}");
+        }
+        // An offset takes these out of the years that can be written.
+        for text in ["0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"] {
+            assert!(WallTime::parse(text).unwrap_err().to_string().contains("RFC 3339"), "{text}");
+        }
+        for micros in [i64::MIN, -62_167_219_200_000_001, 253_402_300_800_000_000, i64::MAX] {
+            let shown = WallTime::from_unix_micros(micros).to_string();
+            assert!(WallTime::parse(&shown).is_ok(), "{shown}");
+        }
     }
 
     #[test]

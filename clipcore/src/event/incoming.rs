@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::kinds::Incoming;
@@ -102,11 +101,14 @@ impl Incoming {
         let out = members.value("data");
         match &self.data {
             Data::Payload(payload) => payload.write(out).unwrap_or(Ok(()))?,
-            // A line of a log must stay one.
-            Data::Json(json) if memchr::memchr2(b'\n', b'\r', json.get().as_bytes()).is_some() => {
-                serde_json::to_writer(out, &serde_json::from_str::<Value>(json.get())?)?;
+            // A line of a log must stay one. Between the values of JSON a line end is a space; within them there is none.
+            Data::Json(json) => {
+                let (from, text) = (out.len(), json.get().as_bytes());
+                out.extend_from_slice(text);
+                for at in memchr::memchr2_iter(b'\n', b'\r', text) {
+                    out[from + at] = b' ';
+                }
             }
-            Data::Json(json) => out.extend_from_slice(json.get().as_bytes()),
         }
         members.end();
         Ok(())
@@ -136,6 +138,17 @@ mod tests {
             assert_eq!((one.at(), one.time(), one.id()), (other.at(), other.time(), other.id()), "{json}");
         }
         assert!(!parse(r#"{"type":"marker","data":{}}"#).to_json().unwrap().contains("time"));
+    }
+
+    #[test]
+    fn data_on_several_lines_is_written_on_one_whatever_it_holds() {
+        let deep = format!("{}\n{}", "[".repeat(200), "]".repeat(200));
+        for data in ["[1e999,\r\n1]", "[\"\\ud800\",\n1]", "{\"a\":1,\n\"a\":2}", &deep] {
+            let event = parse(&format!(r#"{{"type":"x.y","data":{data}}}"#));
+            let written = event.to_json().unwrap();
+            assert!(!written.contains(['\n', '\r']), "{written}");
+            assert_eq!(parse(&written).to_json().unwrap(), written);
+        }
     }
 
     #[test]

@@ -118,7 +118,16 @@ impl Kinds {
     }
 
     pub(super) fn build(&self, header: Header, kind: &str, data: &str) -> Result<AnyEvent> {
-        match self.table.build.get(self.canonical(kind)) {
+        let entry = self.table.build.get(self.canonical(kind));
+        // Payloads of the crate's own keep nothing that is nested.
+        if entry.is_none_or(|entry| !entry.own) && is_deep(data) {
+            return Err(Error::invalid(format!(
+                "the data of this {} event is nested more than {MAX_DEPTH} deep",
+                shorten(kind)
+            ))
+            .with_context("id", shorten(&header.id)));
+        }
+        match entry {
             Some(Entry { build, own }) => {
                 let mut event = build(header, data)?;
                 event.reads_back = *own;
@@ -130,6 +139,31 @@ impl Kinds {
             }
         }
     }
+}
+
+/// How deep data may be nested: whoever reads a record whole, as erasing it takes, must be able to, and readers of JSON stop at
+/// 128.
+const MAX_DEPTH: usize = 64;
+
+/// Whether JSON is nested deeper than [`MAX_DEPTH`].
+fn is_deep(json: &str) -> bool {
+    // Few have so many brackets at all.
+    if memchr::memchr2_iter(b'[', b'{', json.as_bytes()).nth(MAX_DEPTH).is_none() {
+        return false;
+    }
+    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => depth += 1,
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest > MAX_DEPTH
 }
 
 pub(super) fn parts(json: &[u8]) -> Result<(Parts<'_>, &RawValue)> {

@@ -201,6 +201,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_can_be_read_whole_to_be_erased_however_deep_its_data_is() {
+        let (kinds, stream) = (Kinds::builtin(), StreamId::new("s").unwrap());
+        let event = |depth: usize| {
+            let data = format!("{}\"]][[{{\\\"\"{}", "[".repeat(depth), "]".repeat(depth));
+            let json = format!(r#"{{"type":"x.y","stream":"s","id":"1","at":1,"data":{data}}}"#);
+            kinds.parse(json.as_bytes()).and_then(|incoming| incoming.resolve(&mut |_| None))
+        };
+        let deepest = (1..200).rev().find(|depth| event(*depth).is_ok()).unwrap();
+        let incoming = crate::event::Incoming::from_event(&event(deepest).unwrap(), true, &kinds).unwrap();
+        let arrival = Arrival::event(&stream, WallTime::from_unix_micros(5), incoming);
+        for record in [Record::Event(event(deepest).unwrap()), Record::Arrival(arrival)] {
+            let json = record.to_json().unwrap();
+            let whole = serde_json::from_str::<serde_json::Value>(&json);
+            assert!(whole.is_ok(), "nested {deepest} deep: {whole:?}");
+        }
+        let error = event(deepest + 1).unwrap_err().to_string();
+        assert!(error.contains("deep"), "{error}");
+    }
+
+    #[test]
     fn an_arrival_of_two_streams_is_refused() {
         let json = r#"{"specversion":"1.0","type":"clipcore.arrival","id":"","source":"clipcore","subject":"s",
             "data":{"received":"2026-11-23T01:02:03Z","event":{"type":"marker","stream":"t","data":{}}}}"#;

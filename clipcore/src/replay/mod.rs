@@ -195,12 +195,12 @@ impl<'a> Replay<'a> {
             }
             self.report.lines += 1;
             let text = buffer.trim_ascii();
-            if text.is_empty() {
+            if text.is_empty() && line == Line::Whole {
                 continue;
             }
             let input = match line {
                 Line::TooLong => Err(Error::invalid(format!("the line is longer than {MAX_LINE} bytes"))
-                    .with_context("text", shorten(&String::from_utf8_lossy(&text[..256])))),
+                    .with_context("text", shorten(&String::from_utf8_lossy(&text[..text.len().min(256)])))),
                 _ => self.parse(text),
             };
             match input {

@@ -178,6 +178,16 @@ fn bad_lines_are_numbered_and_the_rest_goes_on() {
 }
 
 #[test]
+fn lines_that_are_too_long_are_bad_whatever_they_begin_with() {
+    for words in [0, 100, 300] {
+        let long = format!("{}{}", " ".repeat(MAX_LINE - words), "x".repeat(words + 10));
+        let (_, report, _) = run(&format!("{long}\n{}", message("a", 1, 1.0)), Consent::NONE);
+        assert_eq!((report.events, report.bad), (1, 1));
+        assert!(report.bad_lines[0].error.to_string().contains("longer than"), "{:?}", report.bad_lines);
+    }
+}
+
+#[test]
 fn words_reach_a_detector_only_with_consent() {
     let text = message("a", 1, 1.0);
     assert_eq!(run(&text, Consent::NONE).2, Vec::<String>::new());

@@ -35,6 +35,9 @@ impl Card {
         if self.output.is_empty() {
             wrong.push("there is no [[output]]".to_owned());
         }
+        for constant in self.constant.iter().filter(|c| !c.value.is_finite()) {
+            wrong.push(format!("the constant {:?} is not a finite number", constant.input));
+        }
         self.validate_input(&mut wrong);
         self.validate_groups(&mut wrong);
         done(wrong, "the card contradicts itself", "correct these keys of the card")

@@ -86,6 +86,8 @@ fn a_card_that_contradicts_itself_says_where() {
         ("format = 1", "format = 2", "format 2"),
         ("task = \"audio_tags\"", "task = \"tags\"", "tags"),
         ("licence", "license", "license"),
+        ("[[group]]", "[[constant]]\ninput = \"sr\"\nvalue = nan\n\n[[group]]", "\"sr\""),
+        ("[[group]]", "[[constant]]\ninput = \"sr\"\nvalue = 1e60\n\n[[group]]", "\"sr\""),
     ] {
         let error = Card::parse(&TAGGER.replace(from, to)).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Config);

@@ -272,6 +272,9 @@ pub struct To16k {
     taken: u64,
 }
 
+/// Rates that sound has. A header can claim millions, whose resampling would take gigabytes.
+const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
+
 impl std::fmt::Debug for To16k {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("To16k").field("rate", &self.rate).finish_non_exhaustive()
@@ -292,6 +295,10 @@ impl To16k {
     pub fn push(&mut self, at: Timestamp, window: &AudioWindow) -> Result<Vec<(Timestamp, Audio16k)>> {
         let expected = self.instant(self.pending.len() as u64);
         let gap = at.micros_since(expected).abs() > 20_000;
+        if !RATES.contains(&window.rate) {
+            return Err(Error::new(ErrorKind::Unsupported, "sound of this rate cannot be resampled")
+                .with_context("rate", window.rate));
+        }
         if window.rate != self.rate || gap {
             self.rate = window.rate;
             self.pending.clear();
@@ -356,4 +363,27 @@ impl To16k {
 /// How much later than its input a resampler's output lies.
 fn delay_us(resampler: &Fft<f32>) -> i64 {
     resampler.output_delay() as i64 * 1_000_000 / i64::from(Audio16k::RATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_of_any_real_rate_comes_at_16_khz_and_absurd_rates_are_refused() {
+        let window = |rate: u32| AudioWindow { rate, channels: 1, samples: vec![0.0; 100_000].into() };
+        for rate in [7_350, 8_000, 11_025, 16_000, 44_100, 44_101, 96_000, 192_000] {
+            let blocks = To16k::default().push(Timestamp::ZERO, &window(rate)).unwrap();
+            let samples: usize = blocks.iter().map(|(_, block)| block.samples.len()).sum();
+            let all = 100_000.0 * 16_000.0 / f64::from(rate);
+            assert!((all - 16_000.0..=all).contains(&(samples as f64)), "{rate}: {samples}");
+        }
+        for rate in [0, 1, 99, 16_777_213, u32::MAX] {
+            let mut to_16k = To16k::default();
+            for _ in 0..2 {
+                let error = to_16k.push(Timestamp::ZERO, &window(rate)).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            }
+        }
+    }
 }

@@ -4,13 +4,16 @@ use crate::media::{Sample, Track, TrackKind};
 
 /// No codec shows a picture after more than this many others that are coded later.
 const MAX_REORDER: usize = 16;
+/// Sound that comes before any picture is held back up to this many packets, some ten seconds.
+const MAX_HELD: usize = 512;
 
 /// Gives the first picture of a connection its place again.
 ///
 /// RTP carries presentation times only, and ffmpeg's parser drops that of the first picture; the muxer then shows it
 /// when it is decoded. Where pictures are reordered that is too early, so that it would stand alone for some
 /// frames. Its place is one frame before the earliest of those that follow it. What comes is held back until that is known:
-/// one picture, and as many more as are reordered. Of a connection that ends within them nothing is kept.
+/// one picture, and as many more as are reordered. Of a connection that ends within them nothing is kept; one that brings
+/// sound only, though it speaks of pictures, is not held up for long.
 #[derive(Debug, Default)]
 pub(super) struct FirstPicture {
     held: Vec<Sample>,
@@ -28,7 +31,9 @@ impl FirstPicture {
         if !tracks.iter().any(|t| t.kind == TrackKind::Video) {
             return self.release();
         }
-        let Some(first) = self.held.iter().position(is_video) else { return Vec::new() };
+        let Some(first) = self.held.iter().position(is_video) else {
+            return if self.held.len() > MAX_HELD { self.release() } else { Vec::new() };
+        };
         let later: Vec<&Sample> = self.held[first + 1..].iter().filter(|s| is_video(s)).collect();
         let Some(earliest) = later.iter().map(|s| s.pts).min() else { return Vec::new() };
         // Whatever is decoded from here on is shown later still.
@@ -104,6 +109,14 @@ mod tests {
             mended(shown.iter().map(|(dts, pts)| sample(0, *dts, *pts)).collect()),
             [0, 9000, 3000, 6000]
         );
+    }
+
+    #[test]
+    fn sound_is_not_held_back_for_ever_where_no_picture_comes() {
+        let tracks = [track(TrackKind::Video), track(TrackKind::Audio)];
+        let mut first = FirstPicture::default();
+        let out: usize = (0..5000).map(|n| first.admit(&tracks, vec![sample(1, n, n)]).len()).sum();
+        assert_eq!(out, 5000);
     }
 
     #[test]

@@ -156,12 +156,10 @@ impl Tap {
             crate::media::TrackKind::Audio => {
                 let end = at.offset_micros(track.micros(i64::from(sample.duration)));
                 if let Some(decoder) = &mut self.state.decoder {
-                    match decoder.decode(sample, at) {
-                        Ok(windows) => self.sound(windows)?,
-                        Err(error) => {
-                            self.state.decoder = None;
-                            self.notice(format!("sound is no longer listened to: {error}"))?;
-                        }
+                    let decoded = decoder.decode(sample, at);
+                    if let Err(error) = decoded.and_then(|windows| self.sound(windows)) {
+                        self.state.decoder = None;
+                        self.notice(format!("sound is no longer listened to: {error}"))?;
                     }
                 }
                 let end = self.state.decoder.as_ref().and_then(PcmDecoder::reached).unwrap_or(end);
