@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::{Known, StreamStore};
-use crate::durable::blocking;
 use crate::log::KafkaLogConfig;
 use crate::log::kafka::client::{Producer, producer, settings, topics};
 use crate::log::kafka::compacted::{Compacted, put};
 use crate::log::kafka::reader::Committed;
+use crate::log::kafka::replaceable::Replaceable;
 use crate::{Error, ErrorKind, Result, StreamId};
 
 /// What hosts of several processes know of their streams: a compacted topic in Kafka, `PREFIX.streams`, of one partition;
@@ -18,7 +18,7 @@ pub struct KafkaStreams {
     config: KafkaLogConfig,
     producer: Producer,
     topic: String,
-    known: Arc<Mutex<Compacted>>,
+    known: Replaceable<Compacted>,
     committed: Arc<Committed>,
 }
 
@@ -41,7 +41,8 @@ impl KafkaStreams {
             .await
             .map_err(|e| e.with_operation("kafka_streams::open"))?;
         let producer = producer(&config, settings(&config).set("enable.idempotence", "true"))?;
-        let known = Arc::new(Mutex::new(Compacted::new(&config, topic.clone(), 0)));
+        let read = (config.clone(), topic.clone());
+        let known = Replaceable::new(config.timeout, move || Compacted::new(&read.0, read.1.clone(), 0));
         Ok(Self { config, producer, topic, known, committed: Arc::default() })
     }
 }
@@ -56,9 +57,8 @@ impl KafkaStreams {
 #[async_trait]
 impl StreamStore for KafkaStreams {
     async fn load(&self) -> Result<BTreeMap<StreamId, Known>> {
-        let (known, committed, topic) = (self.known.clone(), self.committed.clone(), self.topic.clone());
-        let read = move || {
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (committed, topic) = (self.committed.clone(), self.topic.clone());
+        let read = move |known: &mut Compacted| {
             let parsed = known.read(&committed)?.iter().map(|(stream, json)| {
                 let stream = String::from_utf8_lossy(stream);
                 let known = serde_json::from_slice(json).map_err(|e| {
@@ -71,7 +71,7 @@ impl StreamStore for KafkaStreams {
             });
             parsed.collect()
         };
-        blocking(read).await.map_err(|e: Error| e.with_operation("kafka_streams::load"))
+        self.known.with(read).await.map_err(|e: Error| e.with_operation("kafka_streams::load"))
     }
 
     async fn save(&self, stream: &StreamId, known: &Known) -> Result<()> {

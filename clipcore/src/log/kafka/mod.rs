@@ -38,6 +38,7 @@ pub(crate) mod compacted;
 mod owners;
 mod producer;
 pub(crate) mod reader;
+pub(crate) mod replaceable;
 mod sizes;
 mod workers;
 mod writer;
@@ -55,6 +56,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::client::{Admin, admin, explain, topics};
 use self::owners::Owners;
 use self::reader::{Committed, Reader};
+use self::replaceable::Replaceable;
 use self::workers::Workers;
 use self::writer::KafkaWriter;
 use super::appends::{Request, Writer};
@@ -146,13 +148,13 @@ pub struct KafkaLog {
     kinds: Kinds,
     /// Made with the first trim.
     admin: OnceLock<Admin>,
-    workers: Arc<Mutex<Workers>>,
+    workers: Replaceable<Workers>,
 }
 
 #[derive(Debug)]
 struct Partition {
     appends: mpsc::Sender<Request>,
-    reader: Arc<Mutex<Reader>>,
+    reader: Arc<Replaceable<Reader>>,
     committed: Arc<Committed>,
     owners: Arc<Mutex<Owners>>,
 }
@@ -193,7 +195,9 @@ impl KafkaLog {
         let writer = crate::hex(&random::<16>()?);
         let partitions = (0..config.partitions)
             .map(|number| {
-                let reader = Arc::new(Mutex::new(Reader::new(&config, config.log_topic(), number)));
+                let read = config.clone();
+                let reader = move || Reader::new(&read, read.log_topic(), number);
+                let reader = Arc::new(Replaceable::new(config.timeout, reader));
                 let committed = Arc::new(Committed::default());
                 let owners = Arc::new(Mutex::new(Owners::new(&config, number)));
                 let (read, noted) = (reader.clone(), committed.clone());
@@ -201,7 +205,8 @@ impl KafkaLog {
                 Partition { appends: Writer::start(remote), reader, committed, owners }
             })
             .collect();
-        let workers = Arc::new(Mutex::new(Workers::new(&config)));
+        let shared = config.clone();
+        let workers = Replaceable::new(config.timeout, move || Workers::new(&shared));
         Ok(Self { partitions, config, kinds, admin: OnceLock::new(), workers })
     }
 
@@ -222,8 +227,8 @@ impl KafkaLog {
     /// The oldest kept message and the one after the last, in Kafka's offsets.
     async fn bounds(&self, partition: u32) -> Result<(i64, i64)> {
         let part = self.partition(partition)?;
-        let (reader, committed) = (part.reader.clone(), part.committed.clone());
-        blocking(move || lock(&reader).bounds(&committed)).await
+        let committed = part.committed.clone();
+        part.reader.with(move |reader| reader.bounds(&committed)).await
     }
 
     async fn append_with(&self, partition: u32, token: Option<u64>, records: &[Record]) -> Result<Offset> {
@@ -252,11 +257,11 @@ impl KafkaLog {
         if max == 0 {
             return Ok((Vec::new(), from));
         }
-        let (reader, committed, kinds) = (part.reader.clone(), part.committed.clone(), self.kinds.clone());
-        let read = move || {
+        let (committed, kinds) = (part.committed.clone(), self.kinds.clone());
+        let read = move |reader: &mut Reader| {
             let (mut records, mut looked, mut next, mut bad) = (Vec::new(), 0, from, None);
             let begin = i64::try_from(from >> BITS).unwrap_or(i64::MAX);
-            lock(&reader).read(begin, &committed, |message, key, text| {
+            reader.read(begin, &committed, |message, key, text| {
                 // A key says whose all of a message is.
                 let other = |stream: &StreamId| !key.is_empty() && key != stream.as_str().as_bytes();
                 let skip = stream.as_ref().is_some_and(other);
@@ -291,7 +296,7 @@ impl KafkaLog {
                 _ => Ok((records, next)),
             }
         };
-        blocking(read).await.map_err(|e| e.with_operation("kafka_log::read"))
+        part.reader.with(read).await.map_err(|e| e.with_operation("kafka_log::read"))
     }
 
     /// Does something as an owner, or to become one.
@@ -350,10 +355,9 @@ impl EventLog for KafkaLog {
     }
 
     async fn attend(&self, worker: &str, span: Duration) -> Result<usize> {
-        let (workers, worker) = (self.workers.clone(), worker.to_owned());
-        blocking(move || lock(&workers).attend(&worker, span))
-            .await
-            .map_err(|e| e.with_operation("kafka_log::attend"))
+        let worker = worker.to_owned();
+        let attended = self.workers.with(move |workers| workers.attend(&worker, span));
+        attended.await.map_err(|e| e.with_operation("kafka_log::attend"))
     }
 
     async fn checkpoint(&self, lease: &Lease, consumer: &str, checkpoint: &Checkpoint) -> Result<()> {
@@ -384,8 +388,12 @@ impl EventLog for KafkaLog {
         for element in deleted.elements() {
             element.error().map_err(failed)?;
         }
-        lock(&self.partition(partition)?.reader).sizes().trimmed(before);
-        Ok(())
+        let reader = &self.partition(partition)?.reader;
+        let note = move |reader: &mut Reader| {
+            reader.sizes().trimmed(before);
+            Ok(())
+        };
+        reader.with(note).await
     }
 
     async fn trimmed(&self, partition: u32) -> Result<Offset> {
@@ -394,7 +402,7 @@ impl EventLog for KafkaLog {
 
     /// As far as this process has read the log.
     async fn within(&self, partition: u32, bytes: u64) -> Result<Offset> {
-        let reader = self.partition(partition)?.reader.clone();
-        blocking(move || Ok(lock(&reader).sizes().within(bytes).map_or(0, offset_of))).await
+        let reader = &self.partition(partition)?.reader;
+        reader.with(move |reader| Ok(reader.sizes().within(bytes).map_or(0, offset_of))).await
     }
 }

@@ -7,6 +7,7 @@ use super::client::MESSAGE_BYTES;
 use super::owners::Owners;
 use super::producer::{Failure, Transactions};
 use super::reader::{Committed, Reader};
+use super::replaceable::Replaceable;
 use super::{KafkaLogConfig, RECORDS, lock, offset_of};
 use crate::durable::blocking;
 use crate::log::Offset;
@@ -21,7 +22,7 @@ pub(super) struct KafkaWriter {
     config: KafkaLogConfig,
     partition: u32,
     id: String,
-    reader: Arc<Mutex<Reader>>,
+    reader: Arc<Replaceable<Reader>>,
     committed: Arc<Committed>,
     owners: Arc<Mutex<Owners>>,
     transactions: Option<Transactions>,
@@ -42,7 +43,7 @@ impl KafkaWriter {
         config: &KafkaLogConfig,
         partition: u32,
         writer: &str,
-        reader: Arc<Mutex<Reader>>,
+        reader: Arc<Replaceable<Reader>>,
         committed: Arc<Committed>,
         owners: Arc<Mutex<Owners>>,
     ) -> Self {
@@ -168,18 +169,18 @@ impl Remote for KafkaWriter {
         }
         let mut there = false;
         if let Some(first) = first {
-            let (reader, committed) = (self.reader.clone(), self.committed.clone());
+            let committed = self.committed.clone();
             // Readers pass by it once it is known what became of it.
             committed.note(first);
-            there = blocking(move || {
+            let looked = self.reader.with(move |reader| {
                 let mut there = false;
-                lock(&reader).read(first, &committed, |offset, _, _| {
+                reader.read(first, &committed, |offset, _, _| {
                     there = offset == first;
                     Ok(false)
                 })?;
                 Ok(there)
-            })
-            .await?;
+            });
+            there = looked.await?;
         }
         let offsets = self.failed.take().map(|failed| failed.offsets).unwrap_or_default();
         Ok(there.then(|| offsets.into_iter().map(offset_of).collect()))

@@ -12,6 +12,7 @@ pub(super) enum Way {
     /// Cut, it loses every packet.
     Namespace(Namespace),
     /// It is never cut.
+    #[cfg(feature = "kafka")]
     Whole,
 }
 
@@ -20,6 +21,7 @@ impl Way {
         match self {
             Self::Proxy(proxy) => proxy.refuse(),
             Self::Namespace(namespace) => namespace.link("down"),
+            #[cfg(feature = "kafka")]
             Self::Whole => panic!("it cannot be cut"),
         }
     }
@@ -28,6 +30,7 @@ impl Way {
         match self {
             Self::Proxy(proxy) => proxy.mend(),
             Self::Namespace(namespace) => namespace.link("up"),
+            #[cfg(feature = "kafka")]
             Self::Whole => {}
         }
     }
@@ -35,7 +38,9 @@ impl Way {
     /// How the program is started that goes this way.
     pub(super) fn command(&self, program: &str) -> Command {
         match self {
-            Self::Proxy(_) | Self::Whole => Command::new(program),
+            Self::Proxy(_) => Command::new(program),
+            #[cfg(feature = "kafka")]
+            Self::Whole => Command::new(program),
             Self::Namespace(namespace) => {
                 let mut command = Command::new("ip");
                 command.args(["netns", "exec", &namespace.name, program]);
