@@ -160,8 +160,10 @@ async fn take_in(app: &App, request: Request, next: Next) -> Result<Response, Pr
     let Some(key) = parts.headers.get("idempotency-key") else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     };
-    let key = key.to_str().ok().filter(|k| !k.is_empty() && k.len() <= MAX_KEY).ok_or_else(|| {
-        Problem::with(StatusCode::BAD_REQUEST, "Idempotency-Key is not 1 to 255 characters of ASCII", "")
+    let plain = |k: &&str| (1..=MAX_KEY).contains(&k.len()) && k.bytes().all(|b| b.is_ascii_graphic());
+    let key = key.to_str().ok().filter(plain).ok_or_else(|| {
+        let text = "Idempotency-Key is not 1 to 255 characters of ASCII without blanks";
+        Problem::with(StatusCode::BAD_REQUEST, text, "")
     })?;
     let key = scoped(key, &parts);
     let digest = digest_of(&body, &parts);

@@ -90,6 +90,9 @@ async fn a_request_that_is_sent_twice_counts_once_even_after_a_restart() {
     assert_eq!(keyed(&server, "k1", body).await, (202, first.clone(), true));
     let (status, said, _) = keyed(&server, "k1", &marker(3)).await;
     assert!(status == 422 && said["detail"].as_str().unwrap().contains("Idempotency-Key"), "{said}");
+    for key in ["two words", &"k".repeat(256)] {
+        assert_eq!(keyed(&server, key, body).await.0, 400, "{key}");
+    }
     server.end().await;
 
     let server = Server::start(dir.path(), Settings::default()).await;
