@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use super::StreamState;
 use super::worker::{Owned, Worker};
+use super::{StreamState, share};
+use crate::Result;
 use crate::log::{Lease, partition_of};
-use crate::{Error, ErrorKind, Result};
 
 impl Worker {
     /// Renews what it has, and claims what is free; whether there was some. Partitions do not wait for each other: one after
@@ -93,26 +93,10 @@ impl Worker {
 
     /// When the claim was last known to hold; nothing where it does not any more.
     pub(super) async fn renewed(&self, owned: &Owned) -> Option<Duration> {
-        let (partition, now) = (owned.lease.partition, self.host.0.time.elapsed());
-        let log = self.host.0.log_shared.whole();
-        // A partition that is slow must not cost the others their claims.
-        let renewed = tokio::select! {
-            renewed = log.renew(&owned.lease, self.config.claim) => renewed,
-            () = self.host.0.time.sleep(self.config.claim / 3) => {
-                Err(Error::new(ErrorKind::Timeout, "the log does not answer"))
-            }
-        };
-        match renewed {
-            Ok(()) => Some(now),
-            Err(error) if error.kind() == ErrorKind::Conflict || now >= owned.held + self.config.claim => {
-                tracing::warn!(partition, "the partition is lost: {error}");
-                None
-            }
-            Err(error) => {
-                tracing::warn!(partition, "the claim could not be renewed: {error}");
-                Some(owned.held)
-            }
-        }
+        let (log, time) = (self.host.0.log_shared.whole(), &*self.host.0.time);
+        let renewed = share::renewed((&*log, &owned.lease), self.config.claim, owned.held, time).await;
+        let lost = |error: &_| tracing::warn!(owned.lease.partition, "the partition is lost: {error}");
+        renewed.inspect_err(lost).ok()
     }
 
     /// The partition, where it was free.

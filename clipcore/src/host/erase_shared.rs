@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::share::renewed;
 use super::{Host, WorkerConfig};
 use crate::durable::blocking;
 use crate::log::{EventLog, Lease, RewriteRecord, RewriteState};
@@ -129,13 +130,11 @@ impl Host {
         let mut held = self.0.time.elapsed();
         loop {
             self.0.time.sleep(HOLD / 3).await;
-            let now = self.0.time.elapsed();
-            match log.renew(lease, HOLD).await {
-                Ok(()) => held = now,
+            held = match renewed((log, lease), HOLD, held, &*self.0.time).await {
+                Ok(held) => held,
                 Err(error) if error.kind() == ErrorKind::Conflict => return interrupted(lease.partition),
-                Err(error) if now >= held + HOLD => return error,
-                Err(error) => tracing::warn!(lease.partition, "cannot be held yet: {error}"),
-            }
+                Err(error) => return error,
+            };
         }
     }
 }

@@ -67,7 +67,7 @@ pub use self::redis::RedisStreams;
 use self::registry::Registry;
 pub use self::registry::{FileStreams, Known, StreamStore};
 #[cfg(all(feature = "http", feature = "media"))]
-pub(crate) use self::share::Share;
+pub(crate) use self::share::{Share, renewed};
 use self::shared::SharedLog;
 pub use self::status::{StreamState, StreamStatus};
 use crate::clock::TimeSource;

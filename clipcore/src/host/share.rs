@@ -1,7 +1,10 @@
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::WorkerConfig;
-use crate::log::EventLog;
+use crate::clock::TimeSource;
+use crate::log::{EventLog, Lease};
+use crate::{Error, ErrorKind, Result};
 
 /// Counts of workers that are remembered: two spans of a claim.
 const COUNTS: usize = 6;
@@ -44,4 +47,30 @@ fn share(workers: Option<&usize>, partitions: u32, config: &WorkerConfig) -> usi
     let workers = workers.copied().unwrap_or(1).max(1);
     let share = (partitions as usize).div_ceil(workers);
     if config.max_partitions == 0 { share } else { share.min(config.max_partitions) }
+}
+
+/// Renews a claim that was last known to hold at `held`, by `TimeSource::elapsed`; gives when it was last known to hold now.
+///
+/// # Errors
+/// It is lost: to another, or because it could not be renewed for as long as it lasts.
+pub(crate) async fn renewed(
+    (log, lease): (&dyn EventLog, &Lease),
+    span: Duration,
+    held: Duration,
+    time: &dyn TimeSource,
+) -> Result<Duration> {
+    let now = time.elapsed();
+    // A partition that is slow must not cost others their claims.
+    let renewed = tokio::select! {
+        renewed = log.renew(lease, span) => renewed,
+        () = time.sleep(span / 3) => Err(Error::new(ErrorKind::Timeout, "the log does not answer")),
+    };
+    match renewed {
+        Ok(()) => Ok(now),
+        Err(error) if error.kind() == ErrorKind::Conflict || now >= held + span => Err(error),
+        Err(error) => {
+            tracing::warn!(lease.partition, "the claim could not be renewed: {error}");
+            Ok(held)
+        }
+    }
 }

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::DetectorPool;
 use super::stream::look_at;
-use crate::host::{Known, Share, StreamSettings, StreamState};
+use crate::StreamId;
+use crate::host::{Known, Share, StreamSettings, StreamState, renewed};
 use crate::log::{Lease, partition_of};
-use crate::{ErrorKind, StreamId};
 
 /// How often streams are looked up.
 const LOOK: Duration = Duration::from_secs(1);
@@ -67,18 +67,12 @@ impl Claims {
     async fn claims(&mut self) {
         let (places, worker) = (self.pool.parts.places.clone(), self.pool.parts.worker.clone());
         let held = self.owned.iter().map(async |(partition, owned)| {
-            let now = self.pool.parts.time.elapsed();
-            let held = match places.renew(&owned.lease, worker.claim).await {
-                Ok(()) => Some(now),
-                Err(e) if e.kind() == ErrorKind::Conflict || now >= owned.held + worker.claim => {
-                    tracing::warn!(partition, "others look at the streams of this part from here on: {e}");
-                    None
-                }
-                Err(e) => {
-                    tracing::warn!(partition, "the claim could not be renewed: {e}");
-                    Some(owned.held)
-                }
+            let time = &*self.pool.parts.time;
+            let held = renewed((&*places, &owned.lease), worker.claim, owned.held, time).await;
+            let lost = |e: &_| {
+                tracing::warn!(partition, "others look at the streams of this part from here on: {e}")
             };
+            let held = held.inspect_err(lost).ok();
             (*partition, held)
         });
         for (partition, held) in join_all(held).await {

@@ -19,37 +19,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::TimeSource;
-use crate::consent::Consent;
-use crate::detector::DynDetector;
 use crate::host::{StreamSettings, StreamStore, WorkerConfig};
 use crate::log::EventLog;
-use crate::model::ModelRegistry;
-use crate::source::media::MediaConfig;
+use crate::source::media::{MediaConfig, Watch};
 use crate::{CameraId, Error, ErrorKind, Result, StreamId};
 
 /// How much is read again before the place from which on something counts: what is usual is learned over about a minute.
 pub const WARM_UP: Duration = Duration::from_secs(180);
 
-/// A camera of a stream, and the detectors of the pool that look at it.
-pub struct Watch {
-    /// The camera.
-    pub camera: CameraId,
-    /// What its people agreed to.
-    pub consent: Consent,
-    /// The detectors; there may be none, where consent does not cover them.
-    pub detectors: Vec<Box<dyn DynDetector>>,
-    /// The models that they ask.
-    pub models: ModelRegistry,
-}
-
-impl std::fmt::Debug for Watch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch").field("camera", &self.camera).finish_non_exhaustive()
-    }
-}
-
-/// Says what looks at a stream's cameras.
-pub type WatchFactory = Arc<dyn Fn(&StreamId, &StreamSettings) -> Result<Vec<Watch>> + Send + Sync>;
+/// Makes what looks at a camera.
+pub type WatchFactory = Arc<dyn Fn(&StreamId, &CameraId, &StreamSettings) -> Result<Watch> + Send + Sync>;
 
 /// What a [`DetectorPool`] is made of.
 pub struct PoolParts {
@@ -62,6 +41,8 @@ pub struct PoolParts {
     /// A log of the pool's own, with as many partitions as the inbox, whose claims and checkpoints are used and which holds no
     /// records.
     pub places: Arc<dyn EventLog>,
+    /// Says which cameras a stream has.
+    pub cameras: fn(&StreamSettings) -> Vec<CameraId>,
     /// Makes the detectors.
     pub factory: WatchFactory,
     /// How partitions are claimed.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{DetectorPool, WARM_UP, Watch};
+use super::{DetectorPool, WARM_UP};
 use crate::detector::Signal;
 use crate::gateway::UNTIL;
 use crate::host::StreamSettings;
@@ -36,15 +36,7 @@ pub(super) async fn look_at(
     recorded_at: String,
     stop: CancellationToken,
 ) {
-    let watches = match (pool.parts.factory)(&stream, &settings) {
-        Ok(watches) => watches,
-        Err(error) => {
-            tracing::error!(%stream, "the detectors of this pool cannot be made: {error}");
-            // It is tried again with other settings, or by another process.
-            return stop.cancelled().await;
-        }
-    };
-    let cameras = watches.into_iter().map(|watch| watch.camera).enumerate().map(|(index, camera)| {
+    let cameras = (pool.parts.cameras)(&settings).into_iter().map(|camera| {
         let camera = Camera {
             pool: pool.clone(),
             lease: lease.clone(),
@@ -52,7 +44,6 @@ pub(super) async fn look_at(
             settings: settings.clone(),
             url: format!("{}/v1/recordings/{stream}/{camera}", recorded_at.trim_end_matches('/')),
             consumer: format!("detect-{stream}-{camera}"),
-            index,
             camera,
             told: None,
         };
@@ -75,7 +66,6 @@ struct Camera {
     settings: StreamSettings,
     url: String,
     consumer: String,
-    index: usize,
     camera: CameraId,
     /// Everything before it was told.
     told: Option<Timestamp>,
@@ -129,20 +119,19 @@ impl Camera {
             self.told = None;
             return Ok(());
         }
+        let watch = match (self.pool.parts.factory)(&self.stream, &self.camera, &self.settings) {
+            Ok(watch) => watch,
+            Err(error) => {
+                drop(response);
+                tracing::error!(stream = %self.stream, "the detectors of this pool cannot be made: {error}");
+                // It is tried again with other settings, or by another process.
+                stop.cancelled().await;
+                return Ok(());
+            }
+        };
         let broke = |e| Error::new(ErrorKind::Unavailable, "the recording broke off").with_source(e);
         let bytes = response.bytes_stream().map(move |bytes| bytes.map_err(broke)).boxed();
-        let mut watches = (self.pool.parts.factory)(&self.stream, &self.settings)?;
-        if self.index >= watches.len() {
-            return Err(Error::new(ErrorKind::Internal, "a camera is gone"));
-        }
-        let Watch { camera, consent, detectors, models } = watches.swap_remove(self.index);
-        let mut source = FollowSource::new(bytes, camera)
-            .with_config(self.pool.parts.media.clone())?
-            .with_consent(consent)
-            .with_models(models);
-        for detector in detectors {
-            source = source.with_detector(detector)?;
-        }
+        let source = FollowSource::try_new(bytes, self.camera.clone(), watch, self.pool.parts.media.clone())?;
         let (tx, mut found) = mpsc::channel(QUEUE);
         let out = SourceOutput::new(self.stream.clone(), tx, stop.clone());
         let looking = tokio::spawn(Box::new(source).run(out));

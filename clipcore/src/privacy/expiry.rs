@@ -1,7 +1,7 @@
 //! Expiry while the logs are in use: for processes that run for weeks.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,16 @@ struct Seen {
     searched: Offset,
 }
 
+/// Notes in the list of what was done that old things were taken out.
+pub(super) async fn note(dir: &Path, erased: &Erased, now: WallTime) -> Result<()> {
+    let (path, outcome) = (DataFolder::audit_path(dir), serde_json::to_string(erased)?);
+    blocking(move || {
+        let (what, subject, why) = ("expire", "old text and keys", "retention");
+        audit(&path, &AuditNote { who: "clipcore", what, subject, why, outcome: &outcome }, now)
+    })
+    .await
+}
+
 impl Expiry {
     /// For the data folder `dir` and the logs in it that this process has open.
     pub fn new(
@@ -97,12 +107,7 @@ impl Expiry {
         let mut erased = Erased::default();
         let done = self.look(now, &mut erased).await;
         if erased != Erased::default() {
-            let (path, outcome) = (DataFolder::audit_path(&self.dir), serde_json::to_string(&erased)?);
-            blocking(move || {
-                let (what, subject, why) = ("expire", "old text and keys", "retention");
-                audit(&path, &AuditNote { who: "clipcore", what, subject, why, outcome: &outcome }, now)
-            })
-            .await?;
+            note(&self.dir, &erased, now).await?;
         }
         done.map(|()| erased)
     }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::expiry::{LOOK, PARTS};
+use super::expiry::{LOOK, PARTS, note};
 use super::keys::KeyRing;
 use super::scrub::{Deletions, Scrub, scrub, scrub_state};
-use super::{AuditNote, DataFolder, Erased, ExpiryConfig, audit};
+use super::{DataFolder, Erased, ExpiryConfig};
 use crate::clock::TimeSource;
 use crate::durable::blocking;
 use crate::event::{Clock, Event};
@@ -83,12 +83,7 @@ impl SharedExpiry {
         let mut erased = Erased::default();
         let done = self.look(now, span, &mut erased).await;
         if erased != Erased::default() {
-            let (path, outcome) = (DataFolder::audit_path(&self.dir), serde_json::to_string(&erased)?);
-            blocking(move || {
-                let (what, subject, why) = ("expire", "old text and keys", "retention");
-                audit(&path, &AuditNote { who: "clipcore", what, subject, why, outcome: &outcome }, now)
-            })
-            .await?;
+            note(&self.dir, &erased, now).await?;
         }
         done.map(|()| erased)
     }

@@ -9,7 +9,7 @@ use clipcore::event::Stamped;
 use clipcore::event::media::{Audio16k, AudioWindow, VideoFrame};
 use clipcore::recorder::{Recording, Tail};
 use clipcore::source::Item;
-use clipcore::source::media::{FollowSource, FrameConfig, Input, MediaConfig, MediaSource};
+use clipcore::source::media::{FollowSource, FrameConfig, Input, MediaConfig, MediaSource, Watch};
 use futures::StreamExt;
 use serde_json::Value;
 
@@ -99,8 +99,9 @@ where
     assert!(recording.stats().segments > 2, "the test needs several files");
     let mut tail = Tail::new(recording, Timestamp::MIN);
     let bytes = futures::stream::iter(std::iter::from_fn(move || tail.read().transpose())).boxed();
-    let followed = FollowSource::new(bytes, CameraId::main());
-    let followed = followed.with_detector(Box::new(Watcher { seen: apart.clone(), read })).unwrap();
+    let watch =
+        Watch { detectors: vec![Box::new(Watcher { seen: apart.clone(), read })], ..Watch::default() };
+    let followed = FollowSource::try_new(bytes, CameraId::main(), watch, MediaConfig::default()).unwrap();
     let items = run(followed).await.unwrap();
     nothing_comes_after_its_time(&items);
     [beside, apart].map(|seen| std::mem::take(&mut *seen.lock().unwrap()))

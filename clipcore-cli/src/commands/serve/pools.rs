@@ -8,9 +8,10 @@ use clipcore::event::Kinds;
 use clipcore::gateway::{ServeConfig, recordings, serve};
 use clipcore::host::{StreamSettings, StreamStore};
 use clipcore::log::EventLog;
-use clipcore::pool::{DetectorPool, PoolParts, Watch, WatchFactory};
+use clipcore::pool::{DetectorPool, PoolParts, WatchFactory};
 use clipcore::recorder::Recordings;
-use clipcore::{Consent, Error, Result, StreamId};
+use clipcore::source::media::Watch;
+use clipcore::{CameraId, Consent, Error, Result, StreamId};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +56,7 @@ pub(super) async fn open(
             streams: streams.clone(),
             inbox: inbox.clone(),
             places: config.shared.places(pool, kinds).await?,
+            cameras: |settings| inputs::camera_ids(settings.inputs.len()),
             factory: factory(config, pool)?,
             worker: config.shared.worker.clone(),
             media: config.media.clone(),
@@ -74,15 +76,12 @@ fn factory(config: &Config, pool: &str) -> Result<WatchFactory> {
     let mut config = config.clone();
     config.detectors.off.extend(config.shared.pools.others(pool)?);
     let models = LoadedModels::default();
-    Ok(Arc::new(move |_: &StreamId, settings: &StreamSettings| {
+    Ok(Arc::new(move |_: &StreamId, _: &CameraId, settings: &StreamSettings| {
         let consent = settings.consent.unwrap_or(config.consent);
         let config = Config { consent, ..config.clone() };
         let models = models.of(&config, consent)?;
-        let cameras = inputs::camera_ids(settings.inputs.len()).into_iter().map(|camera| {
-            let detectors = assembly::media_detectors(&config, models)?;
-            Ok(Watch { camera, consent, detectors, models: models.registry.clone() })
-        });
-        cameras.collect()
+        let detectors = assembly::media_detectors(&config, models)?;
+        Ok(Watch { consent, detectors, models: models.registry.clone() })
     }))
 }
 

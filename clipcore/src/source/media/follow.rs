@@ -33,11 +33,8 @@ const LOOK: Duration = Duration::from_millis(5);
 pub struct FollowSource {
     bytes: BoxStream<'static, Result<Bytes>>,
     camera: CameraId,
+    watch: Watch,
     config: MediaConfig,
-    detectors: Vec<Box<dyn DynDetector>>,
-    models: ModelRegistry,
-    consent: Consent,
-    ffmpeg: Ffmpeg,
 }
 
 impl fmt::Debug for FollowSource {
@@ -46,53 +43,39 @@ impl fmt::Debug for FollowSource {
     }
 }
 
+/// The detectors of sound and pictures that look at a camera.
+#[derive(Default)]
+pub struct Watch {
+    /// What its people agreed to.
+    pub consent: Consent,
+    /// The detectors; there may be none, where consent does not cover them.
+    pub detectors: Vec<Box<dyn DynDetector>>,
+    /// The models that they ask.
+    pub models: ModelRegistry,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("consent", &self.consent).finish_non_exhaustive()
+    }
+}
+
 impl FollowSource {
-    /// Reads the recording of `camera` from `bytes`, whose end is that of the recording.
-    pub fn new(bytes: BoxStream<'static, Result<Bytes>>, camera: CameraId) -> Self {
-        Self {
-            bytes,
-            camera,
-            config: MediaConfig::default(),
-            detectors: Vec::new(),
-            models: ModelRegistry::default(),
-            consent: Consent::NONE,
-            ffmpeg: Ffmpeg::default(),
-        }
-    }
-
-    /// Sets how media is read.
+    /// Shows the recording of `camera` from `bytes`, whose end is that of the recording.
     ///
     /// # Errors
-    /// `Config` that names the setting.
-    pub fn with_config(mut self, config: MediaConfig) -> Result<Self> {
+    /// `Config` that names the setting; `ConsentRequired` where consent does not cover what a detector needs.
+    pub fn try_new(
+        bytes: BoxStream<'static, Result<Bytes>>,
+        camera: CameraId,
+        watch: Watch,
+        config: MediaConfig,
+    ) -> Result<Self> {
         config.validate()?;
-        self.config = config;
-        Ok(self)
-    }
-
-    /// Says what the stream's people agreed to; detectors added later are checked against it.
-    #[must_use]
-    pub fn with_consent(mut self, consent: Consent) -> Self {
-        self.consent = consent;
-        self
-    }
-
-    /// Makes models available to the detectors.
-    #[must_use]
-    pub fn with_models(mut self, models: ModelRegistry) -> Self {
-        self.models = models;
-        self
-    }
-
-    /// Adds a detector of sound or pictures.
-    ///
-    /// # Errors
-    /// `ConsentRequired` where the stream's consent does not cover what it needs.
-    pub fn with_detector(mut self, detector: Box<dyn DynDetector>) -> Result<Self> {
-        let info = detector.info();
-        self.consent.require(info.needs, &info.name)?;
-        self.detectors.push(detector);
-        Ok(self)
+        for info in watch.detectors.iter().map(|detector| detector.info()) {
+            watch.consent.require(info.needs, &info.name)?;
+        }
+        Ok(Self { bytes, camera, watch, config })
     }
 }
 
@@ -107,12 +90,12 @@ impl Source for FollowSource {
     }
 
     async fn run(self: Box<Self>, out: SourceOutput) -> Result<()> {
-        let Self { mut bytes, camera, config, detectors, models, ffmpeg, .. } = *self;
+        let Self { mut bytes, camera, watch: Watch { detectors, models, .. }, config } = *self;
         let (stream, stop) = (out.stream().clone(), out.stop().clone());
         let bind = |d| AnyDetector::new(d, stream.clone(), Some(camera.clone()), models.clone());
         let detectors = detectors.into_iter().map(bind).collect();
         let queue = Arc::new(BoundedQueue::new(config.tap_queue));
-        let tap = Tap::new(ffmpeg, camera, detectors, config.frames, out, queue.clone(), false);
+        let tap = Tap::new(Ffmpeg::default(), camera, detectors, config.frames, out, queue.clone(), false);
         let (done, ended) = tokio::sync::oneshot::channel();
         std::thread::Builder::new().name("tap".into()).spawn(move || drop(done.send(tap.run())))?;
         let closing = CloseOnDrop(queue.clone());

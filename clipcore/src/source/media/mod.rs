@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 pub use audio::To16k;
-pub use follow::FollowSource;
+pub use follow::{FollowSource, Watch};
 pub use frames::FrameConfig;
 use ingest::Ingest;
 pub use input::Input;

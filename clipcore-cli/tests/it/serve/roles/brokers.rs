@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::super::server::Server;
 use super::broker::{Broker, Kind};
 use super::deployment::{Deployment, Process, lines_of, until};
-use super::{chat, delivered_once, replayed, transitions};
+use super::{Told, delivered_once};
 use crate::support::brokers::BROKERS;
 
 /// Producers that send at the same time, each to one stream after another.
@@ -94,13 +94,7 @@ impl Load<'_> {
 pub(super) fn each_dies_in_turn(test: &str, rounds: usize) {
     let Some(mut broker) = Broker::start(Kind::Brokers, test) else { return };
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("chat.jsonl");
-    let events = chat(dir.path());
-    std::fs::write(&file, &events).unwrap();
-    let expected: Vec<Value> = transitions(&replayed(&file));
-    assert!(expected.iter().filter(|m| m["state"] == "closed").count() > 1, "the test needs moments");
-    let batches: Vec<String> =
-        events.lines().collect::<Vec<_>>().chunks(20).map(|chunk| chunk.join("\n")).collect();
+    let Told { events, batches, expected } = Told::new(dir.path());
     let mut all = Deployment::new(dir.path(), &broker);
     let workers = [0, 1].map(|which| all.worker(which, &format!("worker-{which}"), &broker));
     let deliverer = all.deliverer("deliver");

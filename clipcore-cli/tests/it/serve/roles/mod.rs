@@ -8,6 +8,7 @@ mod deployment;
 mod pools;
 mod way;
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -20,16 +21,30 @@ use super::{chat, replayed, text, transitions};
 /// Ways to fail, in turn: a worker, the gateway, the deliverer, the network between workers and server, the server.
 const KINDS: usize = 5;
 
+/// What a stream is told, and what is to be found in it.
+struct Told {
+    events: String,
+    /// The events by twenties.
+    batches: Vec<String>,
+    expected: Vec<Value>,
+}
+
+impl Told {
+    fn new(dir: &Path) -> Self {
+        let file = dir.join("chat.jsonl");
+        let events = chat(dir);
+        std::fs::write(&file, &events).unwrap();
+        let expected: Vec<Value> = transitions(&replayed(&file));
+        assert!(expected.iter().filter(|m| m["state"] == "closed").count() > 1, "the test needs moments");
+        let batches = events.lines().collect::<Vec<_>>().chunks(20).map(|chunk| chunk.join("\n")).collect();
+        Self { events, batches, expected }
+    }
+}
+
 fn nothing_is_lost(kind: Kind, test: &str, streams: usize, rounds: usize) {
     let Some(mut broker) = Broker::start(kind, test) else { return };
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("chat.jsonl");
-    let events = chat(dir.path());
-    std::fs::write(&file, &events).unwrap();
-    let expected: Vec<Value> = transitions(&replayed(&file));
-    assert!(expected.iter().filter(|m| m["state"] == "closed").count() > 1, "the test needs moments");
-    let batches: Vec<String> =
-        events.lines().collect::<Vec<_>>().chunks(20).map(|chunk| chunk.join("\n")).collect();
+    let Told { events, batches, expected } = Told::new(dir.path());
     let mut all = Deployment::new(dir.path(), &broker);
     let data = |which: usize| format!("worker-{which}");
     let mut workers = [0, 1].map(|which| Some(all.worker(which, &data(which), &broker)));
